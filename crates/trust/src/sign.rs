@@ -1,0 +1,16 @@
+//! Keys, and signing with them: for hosts, never for nodes.
+//!
+//! - [`key`]: [`SigningKey`], made here or read from any PEM that `espsecure` or `openssl` writes
+//! - [`image`]: [`sign_image`] and [`append_signature`], the work of `espsecure sign-data`
+//!
+//! RSA signs by ring (the `rsa` family leaks timing: RUSTSEC-2023-0071); P-256 signs by RFC 6979, so the same
+//! key and the same bytes give the same file, and a release can be reproduced.
+
+mod error;
+pub mod image;
+pub mod key;
+mod rsa_key;
+
+pub use error::SignError;
+pub use image::{append_signature, sign_image};
+pub use key::{KeyKind, SigningKey};
