@@ -5,7 +5,6 @@
 //! decides by this function, whatever its TLS stack says.
 
 use core::fmt;
-use core::net::IpAddr;
 use core::time::Duration;
 
 use rustls_pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
@@ -181,11 +180,12 @@ pub fn ring_algorithms() -> &'static [&'static dyn SignatureVerificationAlgorith
 }
 
 fn parse_server_name(name: &str) -> Result<ServerName<'_>, CertificateError> {
-    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(ServerName::IpAddress(address.into()));
+    let bracketed = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match ServerName::try_from(bracketed.unwrap_or(name)) {
+        Ok(ServerName::DnsName(_)) if bracketed.is_some() => Err(CertificateError::InvalidServerName),
+        Ok(server_name) => Ok(server_name),
+        Err(_) => Err(CertificateError::InvalidServerName),
     }
-    ServerName::try_from(name).map_err(|_| CertificateError::InvalidServerName)
 }
 
 /// webpki's errors, sorted by what can be done about them.
