@@ -1,0 +1,148 @@
+//! A report's compact form, the body of a frame. It always fits: see the order of the fields.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 1 | state |
+//! | 1 | progress |
+//! | 1 | flags: 0 target follows, 1 target = running, 2 unsigned allowed, 3 from = version, 4 to = version, 5 from follows, 6 to follows |
+//! | 2 | error, 0 = none |
+//! | 1 | attempt |
+//! | 1 | layer |
+//! | 8 | parent |
+//! | 4 | bytes |
+//! | 32 | running |
+//! | 32 | target, if flag 0 |
+//! | 1 + n | node type |
+//! | 1 + n | version |
+//! | 1 + n | rollout |
+//! | 1 + n | from, if flag 5 |
+//! | 1 + n | to, if flag 6 |
+//! | 1 + n | detail, cut to the room that is left |
+//!
+//! The node is the frame's source. At their longest, the fields up to rollout take 198 of 218 bytes. The optional
+//! versions are left out where they have no room beside a detail of at least [`DETAIL_FLOOR`] bytes (or its whole
+//! length): the reason of a failure is worth more, and the control plane knows the versions from the release.
+
+use super::Report;
+use crate::{
+    NodeId, UpdateState,
+    bytes::{Reader, Short, Writer},
+    frame::{FrameError, error_code, node, read_node_type, read_text, write_text},
+    text::cut_to,
+    trigger::Version,
+};
+use heapless::String;
+
+const TARGET: u8 = 1;
+const TARGET_IS_RUNNING: u8 = 1 << 1;
+const UNSIGNED_ALLOWED: u8 = 1 << 2;
+const FROM_IS_VERSION: u8 = 1 << 3;
+const TO_IS_VERSION: u8 = 1 << 4;
+const FROM: u8 = 1 << 5;
+const TO: u8 = 1 << 6;
+
+/// How much of the detail is kept before an optional version is.
+const DETAIL_FLOOR: usize = 48;
+
+impl Report {
+    pub(crate) fn write_compact(&self, out: &mut Writer<'_>) -> Result<(), Short> {
+        let mut flags = if self.unsigned_allowed { UNSIGNED_ALLOWED } else { 0 };
+        let target = self.target.filter(|target| *target != self.running);
+        flags |= match (&target, &self.target) {
+            (Some(_), _) => TARGET,
+            (None, Some(_)) => TARGET_IS_RUNNING,
+            (None, None) => 0,
+        };
+        let fixed = 51 + target.map_or(0, |t| t.len());
+        let texts = 3 + self.node_type.name().len() + self.version.len() + self.rollout.len();
+        let mut room = out.room().checked_sub(fixed + texts + 1).ok_or(Short)?;
+        let floor = self.detail.len().min(DETAIL_FLOOR);
+        let mut optional = |version: &Option<Version>, same: u8, follows: u8| match version {
+            None => 0,
+            Some(version) if *version == self.version => same,
+            Some(version) if room >= floor + 1 + version.len() => {
+                room -= 1 + version.len();
+                follows
+            }
+            Some(_) => 0,
+        };
+        // The version that comes matters more than the one that goes: it is asked first.
+        flags |= optional(&self.to_version, TO_IS_VERSION, TO);
+        flags |= optional(&self.from_version, FROM_IS_VERSION, FROM);
+
+        out.put(&[self.state.number(), self.progress, flags])?;
+        out.u16(self.error.map_or(0, |error| error.number()))?;
+        out.put(&[self.attempt, self.layer])?;
+        out.u64(self.parent.0)?;
+        out.u32(self.bytes)?;
+        out.put(&self.running)?;
+        if let Some(target) = target {
+            out.put(&target)?;
+        }
+        write_text(out, self.node_type.name())?;
+        write_text(out, &self.version)?;
+        write_text(out, &self.rollout)?;
+        if flags & FROM != 0 {
+            write_text(out, self.from_version.as_deref().unwrap_or_default())?;
+        }
+        if flags & TO != 0 {
+            write_text(out, self.to_version.as_deref().unwrap_or_default())?;
+        }
+        let detail = cut_to::<{ super::MAX_DETAIL_BYTES }>(&self.detail, room);
+        write_text(out, &detail)
+    }
+
+    pub(crate) fn read_compact(device: NodeId, reader: &mut Reader<'_>) -> Result<Self, FrameError> {
+        let state = UpdateState::from_number(reader.u8()?).ok_or(FrameError::Field("state"))?;
+        let progress = reader.u8()?;
+        if progress > 100 {
+            return Err(FrameError::Field("progress"));
+        }
+        let flags = reader.u8()?;
+        let error = error_code(reader.u16()?);
+        let (attempt, layer) = (reader.u8()?, reader.u8()?);
+        let parent = node(reader, "parent")?;
+        let bytes = reader.u32()?;
+        let running: [u8; 32] = reader.array()?;
+        let target = match flags & (TARGET | TARGET_IS_RUNNING) {
+            0 => None,
+            TARGET => Some(reader.array()?),
+            _ => Some(running),
+        };
+        let node_type = read_node_type(reader)?;
+        let version: Version = text(reader, "version")?;
+        let rollout = text(reader, "rollout")?;
+        let mut optional = |same: u8, follows: u8| -> Result<Option<Version>, FrameError> {
+            Ok(match flags & (same | follows) {
+                0 => None,
+                found if found & follows != 0 => Some(text(reader, "version")?),
+                _ => Some(version.clone()),
+            })
+        };
+        let from_version = optional(FROM_IS_VERSION, FROM)?;
+        let to_version = optional(TO_IS_VERSION, TO)?;
+        Ok(Report {
+            device,
+            node_type,
+            state,
+            progress,
+            running,
+            target,
+            from_version,
+            to_version,
+            version,
+            error,
+            detail: text(reader, "detail")?,
+            attempt,
+            rollout,
+            layer,
+            parent,
+            bytes,
+            unsigned_allowed: flags & UNSIGNED_ALLOWED != 0,
+        })
+    }
+}
+
+fn text<const N: usize>(reader: &mut Reader<'_>, field: &'static str) -> Result<String<N>, FrameError> {
+    String::try_from(read_text(reader, field)?).map_err(|_| FrameError::Field(field))
+}
