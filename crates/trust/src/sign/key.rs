@@ -8,7 +8,7 @@ use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding, PrivateKeyInfo
 use ring::rand::{SecureRandom, SystemRandom};
 use rootcast_image::signature::SignatureBlock;
 use rustls_pki_types::PrivateKeyDer;
-use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::pem::PemObject;
 
 use super::SignError;
 use super::image::block_with;
@@ -60,18 +60,11 @@ impl SigningKey {
     /// Reads the first private key of a PEM text: PKCS#8, PKCS#1 (RSA) or SEC1 (EC), which are all the forms that
     /// `espsecure generate-signing-key`, `openssl` and [`SigningKey::to_pem`] write.
     pub fn from_pem(text: &str) -> Result<Self, SignError> {
-        let der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| {
-            if text.contains("ENCRYPTED") && matches!(error, pem::Error::NoItemsFound) {
-                SignError::EncryptedKey
-            } else {
-                SignError::NoPrivateKey
-            }
-        })?;
-        match der {
-            // An old-style encrypted key keeps its section name and says so in a header.
-            PrivateKeyDer::Pkcs1(_) | PrivateKeyDer::Sec1(_) if text.contains("Proc-Type: 4,ENCRYPTED") => {
-                Err(SignError::EncryptedKey)
-            }
+        // PKCS#8 names a locked key in its section, the older forms in a header ("Proc-Type: 4,ENCRYPTED").
+        if text.contains("ENCRYPTED") {
+            return Err(SignError::EncryptedKey);
+        }
+        match PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| SignError::NoPrivateKey)? {
             PrivateKeyDer::Pkcs1(der) => {
                 Ok(Self(Inner::Rsa(RsaKey::from_pkcs1(der.secret_pkcs1_der())?.into())))
             }
