@@ -1,0 +1,262 @@
+//! What only the root does: who is in the mesh, who may download now, which cast still has to reach whom.
+
+use crate::settings::Settings;
+use crate::time::Instant;
+use heapless::index_map::FnvIndexMap;
+use rootcast_wire::cast::CastId;
+use rootcast_wire::{NodeId, UpdateState};
+
+/// Nodes that a root keeps track of (ESP-WIFI-MESH advises at most 512 in one mesh).
+pub const MAX_PEERS: usize = 512;
+
+/// Silence after which a node no longer counts as being at work, in hello intervals.
+const SILENT_HELLOS: u64 = 4;
+
+/// How long a node that was let go may take to begin, in milliseconds.
+const GRANT_MS: u64 = 10_000;
+
+/// How often a cast is repeated at first and at most, in milliseconds.
+const CAST_REPEAT_MS: (u64, u64) = (400, 15_000);
+
+/// Rounds that a cast is sent in even if no node is known to lack it: some are not known yet.
+const CAST_ROUNDS: u8 = 3;
+
+/// How far a node is, as the root knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+enum Progress {
+    /// Nothing is known of an update.
+    #[default]
+    None,
+    /// It asks to begin.
+    Asking,
+    /// It was told to begin at this moment.
+    Granted(Instant),
+    /// It downloads or verifies.
+    Working,
+    /// It restarts or is on trial.
+    Proving,
+    /// Its update has ended.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Peer {
+    heard: Instant,
+    cast_id: CastId,
+    progress: Progress,
+    /// Sequence of the last report that was passed on, so that a repeated one is not.
+    last_report: Option<u32>,
+}
+
+/// The root's view of its mesh.
+pub(crate) struct Root {
+    peers: FnvIndexMap<u64, Peer, MAX_PEERS>,
+    cast: Option<ActiveCast>,
+    /// The last time that anything in the mesh moved forward.
+    news: Instant,
+}
+
+struct ActiveCast {
+    id: CastId,
+    since: Instant,
+    /// When the next round begins; `None` while one is being sent.
+    next_round: Instant,
+    rounds: u8,
+    next_fragment: Option<u8>,
+    max_parallel: u16,
+    /// Seconds since 1970 before which the cast is held back.
+    not_before: Option<u64>,
+}
+
+/// What the root wants sent.
+pub(crate) enum RootWish {
+    /// This fragment of the cast at hand, to everybody.
+    Fragment(u8),
+    /// Leave to begin, to this node.
+    Grant(NodeId),
+}
+
+impl Root {
+    pub(crate) const fn new() -> Self {
+        Self { peers: FnvIndexMap::new(), cast: None, news: Instant(0) }
+    }
+
+    /// Nodes that were ever heard of.
+    pub(crate) fn peer_count(&self) -> u16 {
+        self.peers.len() as u16
+    }
+
+    /// Makes `id` the cast that every node is to get.
+    pub(crate) fn cast(&mut self, id: CastId, max_parallel: u16, not_before: Option<u64>, now: Instant) {
+        self.news = now;
+        self.cast = Some(ActiveCast {
+            id,
+            since: now,
+            next_round: now,
+            rounds: 0,
+            next_fragment: None,
+            max_parallel: max_parallel.max(1),
+            not_before,
+        });
+        for peer in self.peers.values_mut() {
+            peer.progress = Progress::None;
+        }
+    }
+
+    fn peer(&mut self, node: NodeId, now: Instant) -> Option<&mut Peer> {
+        if !self.peers.contains_key(&node.0) && self.peers.insert(node.0, Peer::default()).is_err() {
+            return None;
+        }
+        let peer = self.peers.get_mut(&node.0)?;
+        peer.heard = now;
+        Some(peer)
+    }
+
+    pub(crate) fn heard_hello(&mut self, node: NodeId, cast_id: CastId, now: Instant) {
+        let active = self.cast.as_ref().map(|cast| cast.id);
+        let Some(peer) = self.peer(node, now) else { return };
+        let caught_up = peer.cast_id != cast_id && Some(cast_id) == active;
+        peer.cast_id = cast_id;
+        if caught_up {
+            self.news = now;
+        } else if active.is_some_and(|active| active.is_newer_than(cast_id))
+            && let Some(cast) = &mut self.cast
+            && cast.rounds >= CAST_ROUNDS
+        {
+            // Somebody new, or back: do not let it wait for the slow rhythm.
+            cast.next_round = cast.next_round.min(now.after(CAST_REPEAT_MS.0));
+        }
+    }
+
+    pub(crate) fn asked_to_start(&mut self, node: NodeId, cast_id: CastId, now: Instant) {
+        if let Some(peer) = self.peer(node, now) {
+            peer.cast_id = cast_id;
+            if !matches!(peer.progress, Progress::Granted(since) if now.since(since) < 1_000) {
+                peer.progress = Progress::Asking;
+            }
+        }
+    }
+
+    /// Takes note of a report; `true` when it is new and has to be passed on.
+    pub(crate) fn heard_report(
+        &mut self,
+        node: NodeId,
+        sequence: u32,
+        state: UpdateState,
+        now: Instant,
+    ) -> bool {
+        let Some(peer) = self.peer(node, now) else { return true };
+        let progress = match state {
+            UpdateState::Accepted => peer.progress,
+            UpdateState::Waiting | UpdateState::Downloading | UpdateState::Verifying => Progress::Working,
+            UpdateState::Installed | UpdateState::Restarting | UpdateState::Trial => Progress::Proving,
+            _ => Progress::Over,
+        };
+        peer.progress = progress;
+        let fresh = peer.last_report != Some(sequence);
+        peer.last_report = Some(sequence);
+        if fresh {
+            self.news = now;
+        }
+        fresh
+    }
+
+    fn active_downloads(&self, now: Instant, settings: &Settings) -> usize {
+        let silence = u64::from(settings.hello_ms) * SILENT_HELLOS;
+        let at_work = |peer: &&Peer| match peer.progress {
+            Progress::Working => now.since(peer.heard) < silence,
+            Progress::Granted(since) => now.since(since) < GRANT_MS,
+            _ => false,
+        };
+        self.peers.values().filter(at_work).count()
+    }
+
+    /// The next thing to be sent, if any. `own_download` says whether the root itself is downloading.
+    pub(crate) fn wish(
+        &mut self,
+        now: Instant,
+        unix_s: Option<u64>,
+        fragments: u8,
+        own_download: bool,
+        settings: &Settings,
+    ) -> Option<RootWish> {
+        if let Some(wish) = self.cast_wish(now, unix_s, fragments, settings) {
+            return Some(wish);
+        }
+        let parallel = self.cast.as_ref().map_or(settings.max_parallel, |cast| cast.max_parallel);
+        if !self.peers.values().any(|peer| peer.progress == Progress::Asking)
+            || self.active_downloads(now, settings) + usize::from(own_download) >= usize::from(parallel)
+        {
+            return None;
+        }
+        let (node, peer) = self.peers.iter_mut().find(|(_, peer)| peer.progress == Progress::Asking)?;
+        peer.progress = Progress::Granted(now);
+        Some(RootWish::Grant(NodeId(*node)))
+    }
+
+    fn cast_wish(
+        &mut self,
+        now: Instant,
+        unix_s: Option<u64>,
+        fragments: u8,
+        settings: &Settings,
+    ) -> Option<RootWish> {
+        let lacking = self.lacking(now, settings);
+        let cast = self.cast.as_mut()?;
+        if let Some(index) = cast.next_fragment {
+            cast.next_fragment = (index + 1 < fragments).then_some(index + 1);
+            return Some(RootWish::Fragment(index));
+        }
+        let held = cast.not_before.is_some_and(|moment| unix_s.is_none_or(|now| now < moment));
+        let over = now.since(cast.since) > u64::from(settings.cast_lifetime_ms);
+        if held || over || now < cast.next_round || fragments == 0 || (cast.rounds >= CAST_ROUNDS && !lacking)
+        {
+            return None;
+        }
+        cast.rounds = cast.rounds.saturating_add(1);
+        let pause = (CAST_REPEAT_MS.0 << cast.rounds.min(10)).min(CAST_REPEAT_MS.1);
+        cast.next_round = now.after(pause);
+        cast.next_fragment = (fragments > 1).then_some(1);
+        Some(RootWish::Fragment(0))
+    }
+
+    /// Whether a node that was heard of lately does not have the cast.
+    fn lacking(&self, now: Instant, settings: &Settings) -> bool {
+        let Some(cast) = &self.cast else { return false };
+        let silence = u64::from(settings.hello_ms) * SILENT_HELLOS;
+        self.peers.values().any(|peer| cast.id.is_newer_than(peer.cast_id) && now.since(peer.heard) < silence)
+    }
+
+    /// Whether the cast is being held back until its time.
+    pub(crate) fn is_held(&self, unix_s: Option<u64>) -> bool {
+        let held =
+            |cast: &ActiveCast| cast.not_before.is_some_and(|moment| unix_s.is_none_or(|now| now < moment));
+        self.cast.as_ref().is_some_and(held)
+    }
+
+    /// Whether the root may leave its mesh alone for a restart: every node that it hears of has the cast and has
+    /// ended its update, or nothing has moved for so long that waiting helps nobody.
+    pub(crate) fn may_restart(&self, now: Instant, settings: &Settings) -> bool {
+        if now.since(self.news) >= u64::from(settings.root_patience_ms) {
+            return true;
+        }
+        let at_work = |peer: &Peer| !matches!(peer.progress, Progress::Over | Progress::None);
+        !self.lacking(now, settings) && !self.peers.values().any(at_work)
+    }
+
+    /// When [`Root::wish`] may have something new to say.
+    pub(crate) fn deadline(&self, now: Instant, settings: &Settings) -> Option<Instant> {
+        let cast = self.cast.as_ref()?;
+        let over = now.since(cast.since) > u64::from(settings.cast_lifetime_ms);
+        if cast.next_fragment.is_some() {
+            return Some(now);
+        }
+        if over || (cast.rounds >= CAST_ROUNDS && !self.lacking(now, settings)) {
+            // Grants and the root's own restart are looked at once a second while an update runs.
+            let working =
+                self.peers.values().any(|peer| !matches!(peer.progress, Progress::Over | Progress::None));
+            return working.then(|| now.after(1_000));
+        }
+        Some(cast.next_round.max(now.after(50)))
+    }
+}
