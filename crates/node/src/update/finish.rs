@@ -1,0 +1,189 @@
+//! Reading back, verifying, switching the boot slot.
+
+use super::*;
+
+#[expect(clippy::result_large_err, reason = "there is no allocator to box a failure with")]
+impl Updater {
+    pub(super) fn start_verifying<P: Platform>(&mut self, context: &mut Context<'_, P>) {
+        self.stage = Stage::Verifying { verifier: ImageVerifier::new(), offset: 0 };
+        self.tell(UpdateState::Verifying, context);
+    }
+
+    /// When [`Updater::on_timeout`] wants to be called.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        match &self.stage {
+            Stage::Fetching(fetch) => fetch.deadline(),
+            Stage::Paused(until) => Some(*until),
+            Stage::Verifying { .. } => Some(now),
+            Stage::Switched { restart_at } => Some(*restart_at),
+            Stage::Idle | Stage::Waiting | Stage::Installed | Stage::Restarting => None,
+        }
+    }
+
+    /// Does what is due: a bounded piece of work, at most a page.
+    pub(crate) fn on_timeout<P: Platform>(&mut self, context: &mut Context<'_, P>) {
+        match &mut self.stage {
+            Stage::Fetching(fetch) => {
+                let stalled = fetch.stalled(context.now);
+                if stalled {
+                    self.on_failure(ErrorCode::DownloadStalled.into(), context);
+                }
+            }
+            Stage::Paused(until) if context.now >= *until => self.start_fetch(context),
+            Stage::Verifying { .. } => {
+                if let Err(failure) = self.verify_page(context) {
+                    self.on_failure(failure, context);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn verify_page<P: Platform>(&mut self, context: &mut Context<'_, P>) -> Result<(), Failure> {
+        let Some((_, slot)) = self.layout.staging else { return Err(ErrorCode::NoUpdateSlot.into()) };
+        let Stage::Verifying { verifier, offset } = &mut self.stage else { return Ok(()) };
+        let Some(size) = self.job.as_ref().and_then(|job| job.size) else {
+            return Err(ErrorCode::Internal.into());
+        };
+        if *offset < size {
+            // Whole words are read; what lies beyond the file's end is not looked at.
+            let count = (size - *offset).min(PAGE);
+            let padded = (count.next_multiple_of(4)) as usize;
+            slot.read(context.platform.flash(), *offset, self.page.get_mut(..padded).unwrap_or_default())?;
+            verifier
+                .push(self.page.get(..count as usize).unwrap_or(&[]))
+                .map_err(|error| self.damaged(&error))?;
+            let Stage::Verifying { offset, .. } = &mut self.stage else { return Ok(()) };
+            *offset += count;
+            return Ok(());
+        }
+        let Stage::Verifying { verifier, .. } = core::mem::replace(&mut self.stage, Stage::Installed) else {
+            return Ok(());
+        };
+        let image = verifier.finish().map_err(|error| self.damaged(&error))?;
+        self.judge_image(&image, slot, context)?;
+        let installed = InstalledImage { hash: image.hash, image_len: image.image_len, file_len: size };
+        let Some(job) = &mut self.job else { return Ok(()) };
+        job.image = Some(installed);
+        if job.journal == JournalUse::Ours {
+            Journal::of(slot).note_installed(context.platform.flash(), &installed)?;
+        }
+        self.stage = Stage::Installed;
+        self.tell(UpdateState::Installed, context);
+        Ok(())
+    }
+
+    fn damaged(&self, error: &rootcast_image::ImageError) -> Failure {
+        Failure { error: image_code(error).into(), detail: detail!("{error}"), refused: false }
+    }
+
+    /// Everything that must hold of a whole image, in the order in which a person would want to hear of it.
+    fn judge_image<P: Platform>(
+        &mut self,
+        image: &AppImage,
+        slot: Region,
+        context: &mut Context<'_, P>,
+    ) -> Result<(), Failure> {
+        let Some(job) = &self.job else { return Ok(()) };
+        let target = context.settings.target(slot.size);
+        check_header(&image.header, Some(&image.descriptor), &target).map_err(|error| Failure {
+            error: image_code(&error).into(),
+            detail: detail!("{error}"),
+            refused: false,
+        })?;
+        if !image.hash_appended {
+            return Err(Failure {
+                error: ErrorCode::ImageMalformed.into(),
+                detail: detail!("no SHA-256 is appended"),
+                refused: false,
+            });
+        }
+        if job.trigger.sha256.is_some_and(|wanted| wanted != image.file_sha256) {
+            return Err(ErrorCode::DigestMismatch.into());
+        }
+        self.check_signature(image, slot, context)?;
+        let Some(job) = &self.job else { return Ok(()) };
+        if !job.trigger.force {
+            if context.running.is_some_and(|running| running.hash == image.hash) {
+                return Err(Failure::refusal(ErrorCode::SameImage, Detail::new()));
+            }
+            if self.bad_images.holds_hash(&image.hash) {
+                return Err(Failure::refusal(ErrorCode::KnownBadImage, Detail::new()));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_signature<P: Platform>(
+        &mut self,
+        image: &AppImage,
+        slot: Region,
+        context: &mut Context<'_, P>,
+    ) -> Result<(), Failure> {
+        if context.settings.trusted_keys.is_empty() {
+            return if context.settings.allow_unsigned {
+                Ok(())
+            } else {
+                Err(Failure {
+                    error: ErrorCode::SignatureMissing.into(),
+                    detail: detail!("no key is trusted here"),
+                    refused: false,
+                })
+            };
+        }
+        let Some(digest) = image.signed_digest.filter(|_| image.signed_len < image.file_len) else {
+            return Err(ErrorCode::SignatureMissing.into());
+        };
+        let length = (image.file_len - image.signed_len).min(PAGE);
+        let padded = (length.next_multiple_of(4)) as usize;
+        slot.read(
+            context.platform.flash(),
+            image.signed_len,
+            self.page.get_mut(..padded).unwrap_or_default(),
+        )?;
+        let sector = self.page.get(..length as usize).unwrap_or(&[]);
+        verify_image_signature(&digest, sector, &context.settings.trusted_keys)
+            .map(|_| ())
+            .map_err(|error| signature_code(&error).into())
+    }
+
+    /// Makes the verified image the one that boots. The node restarts when its reports are out, or a little later.
+    pub(crate) fn switch<P: Platform>(&mut self, context: &mut Context<'_, P>) {
+        if !self.is_installed() {
+            return;
+        }
+        let Some((index, slot)) = self.slot() else { return };
+        let result = self.switch_record(index, slot, context);
+        match result {
+            Ok(()) => {
+                self.stage = Stage::Switched { restart_at: context.now.after(FAREWELL_MS) };
+                self.tell(UpdateState::Restarting, context);
+            }
+            Err(_) => self.end(UpdateState::Failed, ErrorCode::OtadataFailed, Detail::new(), context),
+        }
+    }
+
+    fn switch_record<P: Platform>(
+        &mut self,
+        index: u8,
+        slot: Region,
+        context: &mut Context<'_, P>,
+    ) -> Result<(), FlashFault> {
+        let flash = context.platform.flash();
+        if self.job.as_ref().is_some_and(|job| job.journal == JournalUse::Ours) {
+            Journal::of(slot).count_switch(flash)?;
+        }
+        BootRecord::of(&self.layout).switch_to(flash, index)
+    }
+
+    /// Whether it is time to restart: all reports are out, or the farewell has lasted long enough. Says so once.
+    pub(crate) fn take_restart(&mut self, now: Instant, reports_out: bool) -> bool {
+        match self.stage {
+            Stage::Switched { restart_at } if reports_out || now >= restart_at => {
+                self.stage = Stage::Restarting;
+                true
+            }
+            _ => false,
+        }
+    }
+}
