@@ -1,0 +1,269 @@
+//! Makes patches: align the two images, fit the address map, then walk the new image with a range encoder.
+
+use std::borrow::ToOwned;
+use std::fmt;
+use std::vec;
+use std::vec::Vec;
+
+use crate::coder::{Account, Coder, RangeEncoder};
+use crate::digest::Sha256;
+use crate::header::{ID_BYTES, PatchHeader};
+use crate::map::AddressMap;
+use crate::space::{MAX_IMAGE_BYTES, Space};
+use crate::walk::{Command, Guide, SPAN, STEP_OUTPUT, Setup, Walker};
+use crate::{OldImage, PatchError};
+
+mod addresses;
+mod align;
+mod normal;
+
+/// Choices for [`create`]. The default is right for firmware images.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Use what is known of ESP images and instruction sets. Off: any two files.
+    pub understand_code: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { understand_code: true }
+    }
+}
+
+/// Why no patch could be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CreateError {
+    /// A file is larger than ESP-IDF allows an image to be (16 MiB).
+    TooLarge {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The patch did not make the new image when it was tried: a defect of this crate.
+    DoesNotApply(PatchError),
+}
+
+impl fmt::Display for CreateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { length } => {
+                write!(f, "a file of {length} bytes, images have at most {MAX_IMAGE_BYTES}")
+            }
+            Self::DoesNotApply(error) => write!(f, "the finished patch does not apply: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for CreateError {}
+
+/// A patch and where its bytes went.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The patch.
+    pub patch: Vec<u8>,
+    /// What the bytes of the body are spent on: name, bytes (fractions of a bit are counted).
+    pub spent: Vec<(&'static str, f64)>,
+    /// Copy commands.
+    pub copies: usize,
+    /// Bytes of the new file that no copy covers.
+    pub new_bytes: usize,
+    /// Entries of the address map.
+    pub map_entries: usize,
+}
+
+/// The hash that names an image: ESP-IDF's validation hash of an app image, SHA-256 of any other file.
+pub fn image_hash(image: &[u8]) -> [u8; 32] {
+    if let Some(space) = space_of(image) {
+        let end = space.image_len() as usize;
+        if space.hashed {
+            if let Some(Ok(hash)) = image.get(end - 32..end).map(TryInto::try_into) {
+                return hash;
+            }
+        }
+        return sha256(image.get(..end).unwrap_or(image));
+    }
+    sha256(image)
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut sha = Sha256::new();
+    bytes.iter().for_each(|&b| sha.push(b));
+    sha.finish()
+}
+
+/// The segment table of a complete ESP image.
+fn space_of(image: &[u8]) -> Option<Space> {
+    let mut reader = image;
+    let space = Space::parse(|position, buffer| {
+        reader.read(position, buffer).map_err(|_| PatchError::OldImage { position })
+    });
+    space.ok().flatten().filter(|s| s.image_len() as usize <= image.len())
+}
+
+/// Makes a patch from `old` (empty: none, the patch is a compressed image) to `new`.
+///
+/// # Errors
+/// [`CreateError`]; the finished patch has been applied once and gave `new`.
+pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, CreateError> {
+    for file in [old, new] {
+        if file.len() > MAX_IMAGE_BYTES as usize {
+            return Err(CreateError::TooLarge { length: file.len() });
+        }
+    }
+    let old_space = space_of(old).filter(|_| options.understand_code);
+    let new_space = space_of(new).filter(|_| options.understand_code);
+    let mut setup = Setup {
+        computes_tail: new_space.as_ref().is_some_and(|s| has_regular_tail(new, s)),
+        fresh_elf_hash: new_space.is_some() && new.len() >= 208 && old.get(176..208) != new.get(176..208),
+        map: AddressMap::new(),
+        old: old_space,
+        new: new_space,
+    };
+
+    let old_normal = normal::Normal::of(old, setup.old.as_ref());
+    let mut new_normal = normal::Normal::of(new, setup.new.as_ref());
+    if setup.fresh_elf_hash && old.len() >= 208 {
+        // Sent in any case: no reason to break a copy.
+        new_normal.bytes[176..208].copy_from_slice(&old_normal.bytes[176..208]);
+    }
+    let commands = align::commands(old, new, &old_normal, &new_normal);
+
+    // First walk: which references went where.
+    let spans = new.len() / SPAN as usize + 1;
+    let all_dirty = vec![true; spans];
+    let guide = Guide { new, commands: &commands, dirty: &all_dirty, setup: Some(&setup) };
+    let (listener, _) = walk(old, &guide, Listener::new(spans))?;
+    setup.map = addresses::fit(&listener.references, &commands, setup.old.as_ref(), setup.new.as_ref());
+
+    // Second walk: which spans are as predicted.
+    let guide = Guide { new, commands: &commands, dirty: &all_dirty, setup: Some(&setup) };
+    let (listener, _) = walk(old, &guide, Listener::new(spans))?;
+
+    // Third walk: the bits.
+    let guide = Guide { new, commands: &commands, dirty: &listener.dirty, setup: Some(&setup) };
+    let (encoder, walker) = walk(old, &guide, RangeEncoder::new())?;
+    let spent = Account::NAMES
+        .iter()
+        .zip(encoder.spent)
+        .map(|(&name, cost)| (name, cost as f64 / 65_536.0 / 8.0))
+        .collect();
+    let body = encoder.finish();
+
+    let mut base = [0; ID_BYTES];
+    if !old.is_empty() {
+        base.copy_from_slice(&image_hash(old)[..ID_BYTES]);
+    }
+    let mut result = [0; ID_BYTES];
+    result.copy_from_slice(&walker.sha.finish()[..ID_BYTES]);
+    let header =
+        PatchHeader { base, result, new_len: new.len() as u32, body_len: body.len() as u32, header_len: 0 };
+    let mut patch = Vec::with_capacity(body.len() + 32);
+    header.write(&mut patch);
+    patch.extend(body);
+
+    let made = apply(&patch, old).map_err(CreateError::DoesNotApply)?;
+    if made != new {
+        return Err(CreateError::DoesNotApply(PatchError::Corrupt("the result differs")));
+    }
+    Ok(Created {
+        patch,
+        spent,
+        copies: commands.iter().filter(|k| k.old.is_some()).count(),
+        new_bytes: commands.iter().filter(|k| k.old.is_none()).map(|k| k.len as usize).sum(),
+        map_entries: usize::from(setup.map.count),
+    })
+}
+
+/// Applies a whole patch in memory.
+///
+/// # Errors
+/// As [`crate::Decoder::decode`].
+pub fn apply(patch: &[u8], old: &[u8]) -> Result<Vec<u8>, PatchError> {
+    let header = PatchHeader::parse(patch)?;
+    let mut decoder = crate::Decoder::new(image_hash(old), MAX_IMAGE_BYTES);
+    let mut made = vec![0; header.new_len as usize];
+    let (mut from, mut to) = (0, 0);
+    loop {
+        let mut source = old;
+        let input = patch.get(from..).unwrap_or(&[]);
+        let progress = decoder.decode(input, &mut source, made.get_mut(to..).unwrap_or_default())?;
+        from += progress.consumed;
+        to += progress.produced;
+        if progress.done {
+            return Ok(made);
+        }
+        if progress.consumed == 0 && progress.produced == 0 {
+            return Err(PatchError::Truncated);
+        }
+    }
+}
+
+fn walk<C: Coder>(old: &[u8], guide: &Guide<'_>, mut coder: C) -> Result<(C, Walker), CreateError> {
+    let mut walker = std::boxed::Box::new(Walker::new(guide.new.len() as u32));
+    let mut out = [0; STEP_OUTPUT];
+    let mut source = old;
+    while !walker.is_done() {
+        walker.step(&mut coder, &mut source, guide, &mut out).map_err(CreateError::DoesNotApply)?;
+    }
+    Ok((coder, (*walker).to_owned()))
+}
+
+/// Whether zeros, checksum and hash at the image's end are what a decoder computes.
+fn has_regular_tail(image: &[u8], space: &Space) -> bool {
+    let mut checksum = 0xEF;
+    for i in 0..usize::from(space.count) {
+        let s = space.segments[i];
+        image[s.position as usize..(s.position + s.length) as usize].iter().for_each(|b| checksum ^= b);
+    }
+    let at = space.checksum_position() as usize;
+    image[space.data_end() as usize..at].iter().all(|&b| b == 0)
+        && image[at] == checksum
+        && (!space.hashed || image[at + 1..at + 33] == sha256(&image[..=at]))
+}
+
+/// A coder that writes nothing and remembers what the walk says.
+struct Listener {
+    dirty: Vec<bool>,
+    references: Vec<(u32, u32)>,
+}
+
+impl Listener {
+    fn new(spans: usize) -> Self {
+        Self { dirty: vec![false; spans], references: Vec::new() }
+    }
+}
+
+impl Coder for Listener {
+    const ENCODING: bool = true;
+
+    fn code(&mut self, _p1: u32, bit: u32) -> u32 {
+        bit
+    }
+
+    fn note_miss(&mut self, span: u32) {
+        if let Some(dirty) = self.dirty.get_mut(span as usize) {
+            *dirty = true;
+        }
+    }
+
+    fn note_reference(&mut self, old: u32, new: u32) {
+        self.references.push((old, new));
+    }
+}
+
+/// A command for each stretch of the new file: copies as given, new bytes between them.
+fn complete(copies: impl IntoIterator<Item = Command>, new_len: u32) -> Vec<Command> {
+    let mut all = Vec::new();
+    let mut at = 0;
+    for copy in copies {
+        if copy.new > at {
+            all.push(Command { new: at, len: copy.new - at, old: None });
+        }
+        at = copy.new + copy.len;
+        all.push(copy);
+    }
+    if at < new_len {
+        all.push(Command { new: at, len: new_len - at, old: None });
+    }
+    all
+}

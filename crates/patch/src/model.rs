@@ -1,0 +1,226 @@
+//! Adaptive bit models: flags, numbers and bytes.
+
+use crate::coder::Coder;
+use crate::math::{STEP, squash, stretch};
+
+/// One adaptive bit with high precision: 22 bits of probability, 10 bits of count.
+#[derive(Clone, Copy)]
+pub(crate) struct Flag(pub(crate) u32);
+
+/// After this many bits a flag forgets at a constant pace.
+const FLAG_LIMIT: u32 = 250;
+
+impl Flag {
+    /// A flag that begins with `p1` of 4,194,304 and trusts it like `count` bits seen.
+    pub(crate) const fn with(p1: u32, count: u32) -> Self {
+        Self(p1 << 10 | count)
+    }
+
+    pub(crate) const fn even() -> Self {
+        Self::with(1 << 21, 0)
+    }
+
+    pub(crate) const fn rare() -> Self {
+        Self::with((1 << 22) / 50, 3)
+    }
+
+    pub(crate) fn code<C: Coder>(&mut self, c: &mut C, bit: bool) -> bool {
+        let (p, n) = (self.0 >> 10, self.0 & 1023);
+        let bit = c.code((p >> 6).clamp(1, 65_535), u32::from(bit)) != 0;
+        let step = u32::from(STEP[(n & 255) as usize]);
+        let p = if bit {
+            p + (((1 << 22) - 1 - p) as u64 * u64::from(step) >> 16) as u32
+        } else {
+            p - (u64::from(p) * u64::from(step) >> 16) as u32
+        };
+        self.0 = p << 10 | if n < FLAG_LIMIT { n + 1 } else { n };
+        bit
+    }
+}
+
+/// One adaptive bit in 16 bits: 12 of probability, 4 of count.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot(pub(crate) u16);
+
+impl Slot {
+    pub(crate) const fn new() -> Self {
+        Self(2048 << 4)
+    }
+
+    /// Probability of a 1, of 4,096.
+    pub(crate) fn p(self) -> i32 {
+        i32::from(self.0 >> 4)
+    }
+
+    /// Learns a bit; `limit` (up to 15) bounds the count and so how slowly it learns.
+    pub(crate) fn learn(&mut self, bit: u32, limit: u16) {
+        let (p, n) = (i32::from(self.0 >> 4), self.0 & 15);
+        let target = if bit != 0 { 4095 } else { 0 };
+        let step = i32::from(STEP[usize::from(n) * 2]);
+        let p = p + (((target - p) * step) >> 16);
+        self.0 = (p as u16) << 4 | if n < limit { n + 1 } else { n.min(limit) };
+    }
+
+    pub(crate) fn code<C: Coder>(&mut self, c: &mut C, bit: u32) -> u32 {
+        let p = (self.p() as u32) << 4 | 8;
+        let bit = c.code(p, bit);
+        self.learn(bit, 12);
+        bit
+    }
+}
+
+/// A number up to 2^28: its bit length by a tree, then the bits under the first one.
+#[derive(Clone)]
+pub(crate) struct Number {
+    pub(crate) length: [Slot; 32],
+    pub(crate) upper: [Slot; 64],
+    pub(crate) sign: Slot,
+}
+
+impl Number {
+    pub(crate) const fn new() -> Self {
+        Self { length: [Slot::new(); 32], upper: [Slot::new(); 64], sign: Slot::new() }
+    }
+
+    pub(crate) fn code<C: Coder>(&mut self, c: &mut C, value: u32) -> u32 {
+        let length = 32 - value.leading_zeros();
+        let mut node = 1;
+        for i in (0..5).rev() {
+            let bit = self.length[node].code(c, length >> i & 1);
+            node = node << 1 | bit as usize;
+        }
+        let length = node as u32 & 31;
+        if length < 2 {
+            return length;
+        }
+        let mut result = 1u32;
+        for i in (0..length - 1).rev() {
+            let bit = value >> i & 1;
+            let depth = length - 2 - i;
+            let bit = if depth == 0 {
+                self.upper[length as usize].code(c, bit)
+            } else if depth == 1 && length < 16 {
+                self.upper[(32 | length << 1 & 30 | result & 1) as usize].code(c, bit)
+            } else {
+                c.code(1 << 15, bit)
+            };
+            result = result << 1 | bit;
+        }
+        result
+    }
+
+    pub(crate) fn code_signed<C: Coder>(&mut self, c: &mut C, value: i32) -> i32 {
+        let magnitude = self.code(c, value.unsigned_abs());
+        if magnitude == 0 {
+            return 0;
+        }
+        let negative = self.sign.code(c, u32::from(value < 0)) != 0;
+        if negative { (magnitude as i32).wrapping_neg() } else { magnitude as i32 }
+    }
+}
+
+/// Contexts mixed for each bit of a byte.
+pub(crate) const INPUTS: usize = 6;
+/// Slots shared by all byte contexts.
+pub(crate) const SLOTS: usize = 2048;
+/// Sets of mixing weights.
+pub(crate) const WEIGHT_SETS: usize = 30;
+/// Kinds of bytes: the classes of tokens, new bytes in code, new bytes elsewhere.
+pub(crate) const BYTE_CLASSES: u32 = 10;
+/// Estimators of how far an expected byte can be trusted.
+pub(crate) const TRUSTS: usize = 160;
+
+/// What is known of a byte before it is coded.
+pub(crate) struct ByteContext {
+    /// The byte of the old image that would be here, if one is known.
+    pub(crate) expected: Option<u8>,
+    /// Below [`BYTE_CLASSES`].
+    pub(crate) class: u32,
+    /// Place of the byte in its token or word, below 4.
+    pub(crate) place: u32,
+    /// The bytes before this one in the new image, last one lowest.
+    pub(crate) before: u32,
+}
+
+/// Codes a byte by mixing the predictions of several contexts.
+#[derive(Clone)]
+pub(crate) struct ByteModel {
+    pub(crate) slots: [Slot; SLOTS],
+    pub(crate) expected: [Slot; TRUSTS],
+    pub(crate) weights: [[i32; INPUTS]; WEIGHT_SETS],
+}
+
+impl ByteModel {
+    pub(crate) const fn new() -> Self {
+        Self {
+            slots: [Slot::new(); SLOTS],
+            expected: [Slot::with_p(3000); TRUSTS],
+            weights: [[20_000; INPUTS]; WEIGHT_SETS],
+        }
+    }
+
+    pub(crate) fn code<C: Coder>(&mut self, c: &mut C, context: &ByteContext, byte: u8) -> u8 {
+        let class = context.class % BYTE_CLASSES;
+        let place = context.place & 3;
+        let before = context.before;
+        let expected = u32::from(context.expected.unwrap_or(0));
+        let known = u32::from(context.expected.is_some());
+        let kind = class << 2 | place;
+        let bases = [
+            hash(1, kind),
+            hash(2, kind << 9 | known << 8 | expected),
+            hash(3, (before & 0xFF) << 5 | kind),
+            hash(4, before & 0xFFFF),
+            hash(5, (before & 0xFF) << 8 | expected | class << 16),
+        ];
+        let mut node = 1u32;
+        let mut agrees = known != 0;
+        for i in (0..8).rev() {
+            let mut index = [0usize; INPUTS - 1];
+            let mut logits = [0i32; INPUTS];
+            for k in 0..INPUTS - 1 {
+                index[k] =
+                    (bases[k].wrapping_add(node.wrapping_mul(0x9E35_79B1)) >> 16) as usize & (SLOTS - 1);
+                logits[k] = stretch(self.slots[index[k]].p());
+            }
+            let expected_bit = expected >> i & 1;
+            let trust = ((class << 2 | place) << 2 | (7 - i).min(3)) as usize % TRUSTS;
+            if agrees {
+                let logit = stretch(self.expected[trust].p());
+                logits[INPUTS - 1] = if expected_bit != 0 { logit } else { -logit };
+            }
+            let set = (class * 3 + if agrees { 1 } else { known * 2 }) as usize % WEIGHT_SETS;
+            let weights = &mut self.weights[set];
+            let mut sum = 0i32;
+            for k in 0..INPUTS {
+                sum += (weights[k] >> 4) * logits[k];
+            }
+            let p = squash(sum >> 12);
+            let bit = c.code((p as u32) << 4 | 8, u32::from(byte) >> i & 1);
+            let error = ((bit as i32) << 12) - p;
+            for k in 0..INPUTS {
+                weights[k] = (weights[k] + ((logits[k] * error + 0x200) >> 10)).clamp(-400_000, 400_000);
+            }
+            for &slot in &index {
+                self.slots[slot].learn(bit, 12);
+            }
+            if agrees {
+                self.expected[trust].learn(u32::from(bit == expected_bit), 14);
+                agrees = bit == expected_bit;
+            }
+            node = node << 1 | bit;
+        }
+        node as u8
+    }
+}
+
+impl Slot {
+    pub(crate) const fn with_p(p: u16) -> Self {
+        Self(p << 4)
+    }
+}
+
+fn hash(which: u32, value: u32) -> u32 {
+    let x = (value.wrapping_mul(0x2545_F491) ^ which.wrapping_mul(0x9E37_79B9)).wrapping_mul(0x85EB_CA6B);
+    x ^ x >> 15
+}
