@@ -7,10 +7,10 @@
 use core::fmt;
 use core::time::Duration;
 
-use rustls_pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
+use rustls_pki_types::{ServerName, UnixTime};
 use webpki::{EndEntityCert, Error, KeyUsage};
 
-pub use rustls_pki_types::TrustAnchor;
+pub use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor};
 
 /// Most intermediates taken from a server, a bound on stack use and work. webpki follows at most six in one
 /// path; servers often send the root or a cross certificate besides.

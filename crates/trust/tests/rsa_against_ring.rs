@@ -112,8 +112,7 @@ fn numbers_at_the_edges_fail_on_both() {
 }
 
 #[test]
-fn another_salt_length_or_padding_fails_here() {
-    // ring signs PSS with salts of the hash's length only; PKCS#1 v1.5 stands in for "RSA, but not this".
+fn another_padding_fails_on_both() {
     let pair = Pair::new(0);
     let mut signature = [0; 384];
     let padding = &ring::signature::RSA_PKCS1_SHA256;
