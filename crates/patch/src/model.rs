@@ -124,11 +124,11 @@ pub(crate) const INPUTS: usize = 6;
 /// Slots shared by all byte contexts.
 pub(crate) const SLOTS: usize = 2048;
 /// Sets of mixing weights.
-pub(crate) const WEIGHT_SETS: usize = 30;
+pub(crate) const WEIGHT_SETS: usize = 33;
 /// Kinds of bytes: the classes of tokens, new bytes in code, new bytes elsewhere.
-pub(crate) const BYTE_CLASSES: u32 = 10;
+pub(crate) const BYTE_CLASSES: u32 = 11;
 /// Estimators of how far an expected byte can be trusted.
-pub(crate) const TRUSTS: usize = 160;
+pub(crate) const TRUSTS: usize = 176;
 
 /// What is known of a byte before it is coded.
 pub(crate) struct ByteContext {

@@ -132,9 +132,19 @@ impl Reader {
             };
         } else if self.area == Area::RiscV as u8 {
             self.riscv_token(&mut token, at, held, address);
-        } else if address & 3 == 0 && held >= 4 {
-            token.len = 4;
+        } else if address & 3 == 0 && held >= 8 {
             (token.kind, token.target) = pointer(space, word);
+            token.len = 4;
+            let next_is_pointer = pointer(space, token.word_of(4)).0 == Kind::Pointer;
+            if token.kind == Kind::Data && !next_is_pointer {
+                // An address at an odd place: give it a token of its own.
+                let odd = (1..4).find(|&i| pointer(space, token.word_of(i)).0 == Kind::Pointer);
+                token.len = odd.unwrap_or(4) as u8;
+            }
+        } else if held >= 4 && pointer(space, word).0 == Kind::Pointer {
+            token.len = 4;
+            token.kind = if address & 3 == 0 { Kind::Pointer } else { Kind::OddPointer };
+            token.target = word;
         } else {
             token.len = (4 - (address & 3)).min(held as u32) as u8;
         }

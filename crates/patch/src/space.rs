@@ -9,10 +9,11 @@ pub(crate) const IMAGE_HEADER_BYTES: u32 = 24;
 pub(crate) const SEGMENT_HEADER_BYTES: u32 = 8;
 /// No image is larger (`ESP_IMAGE_MAX_FLASH_ADDR_SIZE`).
 pub(crate) const MAX_IMAGE_BYTES: u32 = 16 << 20;
-/// Positions from here on stand for memory that is not in the file (zeroed data after a RAM segment).
+/// Positions from here on stand for memory that is not in the file (zeroed variables).
 pub(crate) const OUTSIDE: u32 = 1 << 28;
-/// So far above the end of a RAM segment lie its zeroed variables.
-const BSS_BYTES: u32 = 0x6_0000;
+/// So far behind a data segment lies what belongs to it but is not in the file: zeroed variables, and
+/// ESP-IDF's read-only data that is never loaded (`.flash.rodata_noload`).
+const UNFILED_BYTES: u32 = 0x6_0000;
 
 /// The instruction set of an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,7 +164,7 @@ impl Space {
     }
 
     /// File position of an address: within a segment (its end included), or a place in
-    /// [`OUTSIDE`] for the zeroed memory behind a RAM segment. `None`: not an address of this image.
+    /// [`OUTSIDE`] for what lies behind a data segment. `None`: not an address of this image.
     pub(crate) fn position_of(&self, address: u32) -> Option<u32> {
         let mut outside = None;
         for s in self.used().iter().filter(|s| s.is_loaded() && s.length > 0) {
@@ -173,17 +174,11 @@ impl Space {
             }
             if offset == s.length {
                 outside = Some(s.position + offset);
-            } else if !s.is_code() && offset < BSS_BYTES && outside.is_none() && self.is_ram(s) {
+            } else if !s.is_code() && offset < UNFILED_BYTES && outside.is_none() {
                 outside = Some(OUTSIDE | address & (OUTSIDE - 1));
             }
         }
         outside
-    }
-
-    /// Flash-mapped data keeps file and address aligned alike and sits below RAM's; RAM data is what is left.
-    /// (`0x3C…` and `0x3F4…` are flash, `0x3FB…`, `0x3FC…` are RAM; other chips run code and data at `0x40…` up.)
-    fn is_ram(&self, s: &Segment) -> bool {
-        (0x3F80_0000..0x4000_0000).contains(&s.address)
     }
 
     /// Whether a call or jump may go to this address: code of the image, or a chip's ROM.

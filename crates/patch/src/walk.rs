@@ -24,8 +24,8 @@ pub(crate) const STEP_OUTPUT: usize = 8;
 /// Where the ELF file's SHA-256 is (app descriptor at 32, field at 144; `esp_app_desc.h`).
 const ELF_HASH: core::ops::Range<u32> = 176..208;
 /// Byte classes of new bytes, behind the token classes.
-const NEW_CODE: u32 = 8;
-const NEW_DATA: u32 = 9;
+const NEW_CODE: u32 = 9;
+const NEW_DATA: u32 = 10;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
@@ -631,7 +631,7 @@ impl Walker {
         let w = token.word();
         let mut bytes = [0; STEP_OUTPUT];
         let first = match token.kind {
-            Kind::Pointer => target,
+            Kind::Pointer | Kind::OddPointer => target,
             Kind::RvPairI | Kind::RvPairS => {
                 let d = target.wrapping_sub(at);
                 let upper = d.wrapping_add(0x800) & 0xFFFF_F000;
@@ -665,7 +665,7 @@ impl Walker {
     fn target_in(&self, kind: Kind, len: usize, bytes: &[u8; STEP_OUTPUT], at: u32) -> Option<u32> {
         let w = word_of(bytes);
         let (found, target) = match (kind, len) {
-            (Kind::Pointer, _) => return Some(w),
+            (Kind::Pointer | Kind::OddPointer, _) => return Some(w),
             (Kind::RvUpper, _) => return None,
             (Kind::RvLowerI | Kind::RvLowerS, _) => {
                 let base = *self.new_upper.get(riscv::rs1(w) as usize)?;

@@ -126,7 +126,12 @@ pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, Crea
         // Sent in any case: no reason to break a copy.
         new_normal.bytes[176..208].copy_from_slice(&old_normal.bytes[176..208]);
     }
-    let commands = align::commands(old, new, &old_normal, &new_normal);
+    let mut commands = align::commands(old, new, &old_normal, &new_normal);
+    if setup.computes_tail {
+        if let Some(space) = setup.new.as_ref() {
+            through_the_tail(&mut commands, space.data_end(), space.image_len());
+        }
+    }
 
     // First walk: which references went where.
     let spans = new.len() / SPAN as usize + 1;
@@ -206,6 +211,23 @@ fn walk<C: Coder>(old: &[u8], guide: &Guide<'_>, mut coder: C) -> Result<(C, Wal
         walker.step(&mut coder, &mut source, guide, &mut out).map_err(CreateError::DoesNotApply)?;
     }
     Ok((coder, (*walker).to_owned()))
+}
+
+/// What a decoder computes needs no command of its own: the one before it goes on.
+fn through_the_tail(commands: &mut Vec<Command>, data_end: u32, image_len: u32) {
+    let Some(last) = commands.iter().rposition(|k| k.new < data_end) else { return };
+    let end = commands[last].new + commands[last].len;
+    if end >= data_end && end < image_len {
+        commands[last].len = image_len - commands[last].new;
+        commands.retain_mut(|k| {
+            if k.new >= end && k.new < image_len {
+                let cut = (image_len - k.new).min(k.len);
+                (k.new, k.len) = (k.new + cut, k.len - cut);
+                k.old = k.old.map(|o| o + cut);
+            }
+            k.len > 0
+        });
+    }
 }
 
 /// Whether zeros, checksum and hash at the image's end are what a decoder computes.

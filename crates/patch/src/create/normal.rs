@@ -29,7 +29,7 @@ impl Normal {
                 let at = position as usize;
                 starts[at + 1..at + len].fill(false);
                 let mask: u64 = match token.kind {
-                    Kind::Pointer => 0xFC00_0000,
+                    Kind::Pointer | Kind::OddPointer => 0xFC00_0000,
                     Kind::XtLiteral => 0xFF,
                     Kind::XtCall | Kind::XtJump => 0x3F,
                     Kind::RvJal | Kind::RvUpper => 0xFFF,

@@ -12,6 +12,8 @@ pub(crate) enum Kind {
     Plain,
     /// A 32-bit address.
     Pointer,
+    /// A 32-bit address at an odd place, as in unwind tables.
+    OddPointer,
     /// Xtensa `l32r`.
     XtLiteral,
     /// Xtensa `call0/4/8/12`.
@@ -49,15 +51,14 @@ impl Kind {
             Self::XtCall | Self::RvJal | Self::RvPairI | Self::RvPairS => 4,
             Self::XtJump | Self::RvJumpCompressed => 5,
             Self::RvUpper => 7,
+            Self::OddPointer => 8,
             _ => 6,
         }
     }
 }
 
 /// Classes of tokens.
-pub(crate) const CLASSES: usize = 8;
-/// Longest token: a RISC-V pair.
-pub(crate) const TOKEN_BYTES: usize = 8;
+pub(crate) const CLASSES: usize = 9;
 
 pub(crate) fn sign_extend(value: u32, bits: u32) -> u32 {
     (((value << (32 - bits)) as i32) >> (32 - bits)) as u32
