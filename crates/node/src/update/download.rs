@@ -132,6 +132,7 @@ impl Updater {
         if info.start == 0 {
             // The whole file comes. Pages already on flash are compared with it, byte by byte.
             job.received = 0;
+            job.pieced = false;
             if info.etag.is_none() || info.etag != job.etag {
                 job.pages = 0;
                 job.pages_before = 0;
@@ -144,6 +145,7 @@ impl Updater {
         } else if info.size.is_some() && job.size.is_some() && info.size != job.size {
             return Err(self.forget_pages(ErrorCode::FileChanged));
         } else {
+            job.pieced = true;
             job.size = info.size.or(job.size);
         }
         Ok(())
@@ -155,6 +157,7 @@ impl Updater {
             job.etag = None;
             job.pages = 0;
             job.received = 0;
+            job.pieced = false;
             job.journal = JournalUse::Foreign;
         }
         code.into()
@@ -288,6 +291,7 @@ impl Updater {
     }
 }
 /// What the first page tells is checked before the first byte is erased.
+#[expect(clippy::result_large_err, reason = "there is no allocator to box a failure with")]
 fn check_first_page<P: Platform>(
     page: &[u8],
     job: &Job,

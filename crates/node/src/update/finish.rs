@@ -74,7 +74,13 @@ impl Updater {
     }
 
     fn damaged(&self, error: &rootcast_image::ImageError) -> Failure {
-        Failure { error: image_code(error).into(), detail: detail!("{error}"), refused: false }
+        Failure { error: self.blame(image_code(error)).into(), detail: detail!("{error}"), refused: false }
+    }
+
+    /// A server that gives two files one tag can make us piece them together. Then the download is to blame, and
+    /// another one from the first byte tells.
+    fn blame(&self, code: ErrorCode) -> ErrorCode {
+        if self.job.as_ref().is_some_and(|job| job.pieced) { ErrorCode::FileChanged } else { code }
     }
 
     /// Everything that must hold of a whole image, in the order in which a person would want to hear of it.
@@ -99,7 +105,7 @@ impl Updater {
             });
         }
         if job.trigger.sha256.is_some_and(|wanted| wanted != image.file_sha256) {
-            return Err(ErrorCode::DigestMismatch.into());
+            return Err(self.blame(ErrorCode::DigestMismatch).into());
         }
         self.check_signature(image, slot, context)?;
         let Some(job) = &self.job else { return Ok(()) };
@@ -144,7 +150,7 @@ impl Updater {
         let sector = self.page.get(..length as usize).unwrap_or(&[]);
         verify_image_signature(&digest, sector, &context.settings.trusted_keys)
             .map(|_| ())
-            .map_err(|error| signature_code(&error).into())
+            .map_err(|error| self.blame(signature_code(&error)).into())
     }
 
     /// Makes the verified image the one that boots. The node restarts when its reports are out, or a little later.

@@ -94,6 +94,8 @@ struct Job {
     /// Pages at the beginning of the current try.
     pages_before: u32,
     journal: JournalUse,
+    /// Some of the pages on flash came with an earlier answer than the rest: only their tag vouches for them.
+    pieced: bool,
     failures: u8,
     tried: u8,
     told_percent: u8,
@@ -242,6 +244,7 @@ impl Updater {
             pages: 0,
             pages_before: 0,
             journal: JournalUse::Foreign,
+            pieced: false,
             failures: 0,
             tried: 0,
             told_percent: 0,

@@ -69,6 +69,7 @@ impl Updater {
             pages,
             pages_before: pages,
             journal: JournalUse::Ours,
+            pieced: pages > 0,
             failures: 0,
             tried: 0,
             told_percent: 0,
