@@ -16,8 +16,11 @@
 //! | [`otadata`] | the two records that choose the slot to boot, and how to switch between slots |
 //! | [`boot`] | which slot boots, and what the bootloader writes: ESP-IDF's rules as a pure function |
 //! | [`signature`] | the Secure Boot V2 signature sector (verification of signatures lives in `rootcast-trust`) |
+//! | [`inspect`] | the facts of any image file, right or wrong, as `esptool image-info` shows them |
 //! | [`crc`] | ESP-IDF's two CRC-32 conventions |
 //! | [`text`], [`hash`] | fixed-size text fields; the image hash |
+//! | `writer` (feature `std`) | makes app images |
+//! | `fuzz` (feature `std`) | one function per parser that takes any bytes |
 //!
 //! Formats are ESP-IDF's (`esp_app_format.h`, `esp_app_desc.h`, `esp_flash_partitions.h`, `rom/secure_boot.h`); each
 //! constant names the header it comes from.
@@ -33,13 +36,18 @@ pub mod chip;
 pub mod crc;
 pub mod descriptor;
 mod error;
+#[cfg(feature = "std")]
+pub mod fuzz;
 pub mod hash;
 pub mod header;
+pub mod inspect;
 pub mod otadata;
 pub mod partition;
 pub mod signature;
 pub mod text;
 pub mod verify;
+#[cfg(feature = "std")]
+pub mod writer;
 
 pub use boot::{BootDecision, BootRules};
 pub use chip::ChipId;

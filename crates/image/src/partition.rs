@@ -5,9 +5,13 @@
 //! able to rely on: nothing overlaps, everything fits the flash, slots are aligned and numbered without gaps.
 
 mod check;
+#[cfg(feature = "std")]
+mod csv;
 mod known;
 mod table;
 
+#[cfg(feature = "std")]
+pub use csv::{CsvCause, CsvError};
 pub use table::PartitionTable;
 
 use crate::descriptor::Fields;

@@ -432,7 +432,7 @@ fn split_off<'a>(rest: &mut &'a [u8], most: u32) -> &'a [u8] {
 }
 
 /// XOR of all bytes, eight at a time.
-fn fold(bytes: &[u8]) -> u8 {
+pub(crate) fn fold(bytes: &[u8]) -> u8 {
     let (words, tail) = bytes.as_chunks::<8>();
     let wide = words.iter().fold(0u64, |sum, word| sum ^ u64::from_ne_bytes(*word));
     wide.to_ne_bytes().iter().chain(tail).fold(0, |sum, byte| sum ^ byte)
