@@ -172,8 +172,12 @@ impl FromStr for Target {
         if text == "root" {
             return Ok(Target::Root);
         }
-        if text.bytes().all(|c| c.is_ascii_digit()) || text.contains(':') {
-            return text.parse().map(Target::Node).map_err(|_| TargetError);
+        if let Ok(id) = text.parse() {
+            return Ok(Target::Node(id));
+        }
+        // What looks like an id but is none must not become a node type that no node has.
+        if text.contains(':') || text.bytes().all(|c| c.is_ascii_digit()) {
+            return Err(TargetError);
         }
         NodeType::from_name(text).map(Target::Type).ok_or(TargetError)
     }

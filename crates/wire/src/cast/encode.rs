@@ -29,7 +29,7 @@ use crate::{
 };
 use heapless::String;
 
-/// The largest encoded command. A trigger with the longest of everything takes 2,803 bytes.
+/// The largest encoded command. A trigger with the longest of everything takes 2,804 bytes.
 pub const MAX_CAST_BYTES: usize = 2816;
 
 const FORMAT: u8 = 1;

@@ -46,7 +46,7 @@ impl CastId {
 
     /// True if this cast takes the place of `other`.
     pub const fn is_newer_than(self, other: CastId) -> bool {
-        other.0 == 0 && self.0 != 0 || self.0 != 0 && (self.0.wrapping_sub(other.0) as i32) > 0
+        self.0 != 0 && (other.0 == 0 || self.0.wrapping_sub(other.0).cast_signed() > 0)
     }
 }
 

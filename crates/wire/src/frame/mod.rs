@@ -65,10 +65,6 @@ pub struct Frame<'a> {
 
 /// What a frame says.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one frame at a time is on the stack, for the length of one call"
-)]
 pub enum Body<'a> {
     /// A node announces itself. To its neighbours and, forwarded, to the root.
     Hello(Hello),

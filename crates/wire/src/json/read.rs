@@ -81,7 +81,7 @@ impl Number<'_> {
             shift -= 1;
         }
         while shift < 0 {
-            if value % 10 != 0 {
+            if !value.is_multiple_of(10) {
                 return None;
             }
             value /= 10;

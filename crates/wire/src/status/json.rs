@@ -29,7 +29,6 @@ pub enum StatusError {
 
 /// A message on the root's state topic.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "taken apart at once by whoever reads it")]
 pub enum StatusMessage {
     /// A node's status.
     Status(NodeStatus),
