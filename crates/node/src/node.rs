@@ -14,6 +14,7 @@ use rootcast_image::SlotId;
 use rootcast_wire::cast::{Accepted, CastId, CastReassembly, encode_trigger, fragment};
 use rootcast_wire::frame::Hello;
 use rootcast_wire::report::{Detail, MAX_REPORT_JSON_BYTES};
+use rootcast_wire::status::{Dialect, Presence};
 use rootcast_wire::topic::Topic;
 use rootcast_wire::trigger::{RolloutId, Version};
 use rootcast_wire::{
@@ -193,6 +194,7 @@ pub struct Node {
     mesh: MeshState,
     mqtt_connected: bool,
     subscribe: bool,
+    greet: bool,
     root_heard: bool,
     application_healthy: bool,
     unix_s: Option<(u64, Instant)>,
@@ -248,6 +250,7 @@ impl Node {
             mesh: MeshState::default(),
             mqtt_connected: false,
             subscribe: false,
+            greet: false,
             root_heard: false,
             application_healthy: !settings.needs_application_health,
             unix_s: None,
@@ -485,6 +488,7 @@ impl Node {
             Input::MqttConnected => {
                 self.mqtt_connected = true;
                 self.subscribe = true;
+                self.greet = true;
                 self.status_at = now;
             }
             Input::MqttDisconnected => self.mqtt_connected = false,
@@ -777,6 +781,9 @@ impl Node {
                 self.topic = self.settings.topics.root_command();
                 return Some(Output::Subscribe { topic: &self.topic });
             }
+            if core::mem::take(&mut self.greet) {
+                return Some(self.publish_presence(now));
+            }
             if let Some(report) = self.forward.take() {
                 return Some(self.publish_report(&report));
             }
@@ -895,6 +902,19 @@ impl Node {
             qos: 0,
             retain: false,
         }
+    }
+
+    /// Retained, so that whoever comes later sees the root; the body leaves the matching last will with the broker.
+    fn publish_presence(&mut self, now: Instant) -> Output<'_> {
+        let status = self.own_status(now);
+        let mut presence = Presence::new(self.settings.id, Dialect::Rootcast, true);
+        presence.timestamp = self.unix_now(now);
+        presence.firmware = status.firmware;
+        presence.layer = status.layer;
+        self.topic = self.settings.topics.root_state();
+        let length = presence.to_json(&mut self.payload).unwrap_or(0);
+        let payload = self.payload.get(..length).unwrap_or(&[]);
+        Output::Publish { topic: &self.topic, payload, qos: 1, retain: true }
     }
 
     fn report_of(&self, step: &Step) -> Report {
