@@ -1,0 +1,119 @@
+//! What a node knows about itself survives, and what belongs to others is never changed.
+
+use rootcast_image::{ChipId, PartitionTable};
+use rootcast_trust::KeyDigest;
+use rootcast_wire::{NodeId, NodeType};
+use rootcast_world::factory::{Factory, FactoryError};
+use rootcast_world::flash::{CutPoint, PowerCut, Recording, Sectors, VirtualFlash};
+use rootcast_world::nvs::{Contents, Provisioning, ProvisioningError, Secret, Store, Value};
+
+fn of_the_application() -> Contents {
+    let entries = [
+        ("buttons", "clicks", Value::U64(0x1234_5678_9ABC)),
+        ("buttons", "map", Value::Blob((0..=255).cycle().take(900).collect())),
+        ("nvs.net80211", "sta.ssid", Value::Text("house".into())),
+        ("relay", "offset", Value::I16(-300)),
+        ("relay", "on", Value::U8(1)),
+    ];
+    Contents(entries.map(|(space, key, value)| ((space.into(), key.into()), value)).into())
+}
+
+fn provisioning() -> Provisioning {
+    Provisioning {
+        node_id: NodeId(0x246f_2812_3456),
+        node_type: NodeType::Relay8,
+        is_root: true,
+        trusted_keys: vec![KeyDigest([1; 32]), KeyDigest([2; 32])],
+        allow_unsigned: true,
+        topic_prefix: "house".into(),
+        broker: "mqtts://broker.example:8883".into(),
+        ca_pem: vec![b'x'; 1800],
+        wifi_ssid: "house".into(),
+        wifi_password: Secret("secret".into()),
+    }
+}
+
+#[test]
+fn a_node_reads_back_what_it_was_provisioned_with() {
+    let bytes = provisioning().to_partition(0x5000, &of_the_application()).unwrap();
+    let sectors = Sectors::from_bytes(&bytes);
+    let range = 0..sectors.size();
+    assert_eq!(Provisioning::read(&sectors, &range).unwrap(), provisioning());
+    assert_eq!(Contents::read(&sectors, &range).unwrap().of_others(), of_the_application());
+    let settings = provisioning().settings(ChipId::ESP32C3).unwrap();
+    assert_eq!(settings.topics.root_command(), "house/switch/cmd/root");
+    assert_eq!(settings.trusted_keys.len(), 2);
+}
+
+#[test]
+fn no_password_is_shown() {
+    let shown = format!("{:?}", provisioning());
+    assert!(!shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn what_cannot_be_provisioned_is_named() {
+    let too_many = Provisioning { trusted_keys: vec![KeyDigest([0; 32]); 5], ..provisioning() };
+    let found = too_many.settings(ChipId::ESP32C3).unwrap_err();
+    assert_eq!(found, ProvisioningError::TooManyKeys { found: 5, most: 4 });
+    let found = provisioning().to_partition(0x2000, &Contents::default()).unwrap_err();
+    assert_eq!(found, ProvisioningError::PartitionSize { found: 0x2000 });
+    let empty = Sectors::erased(0x5000);
+    assert_eq!(Provisioning::read(&empty, &(0..0x5000)).unwrap_err(), ProvisioningError::NoNodeId);
+}
+
+#[test]
+fn storing_a_blob_changes_nothing_of_others_wherever_power_goes() {
+    let bytes = provisioning().to_partition(0x3000, &of_the_application()).unwrap();
+    let store = Store::new(Some(0..0x3000));
+    let mut flash = VirtualFlash::with(Sectors::from_bytes(&bytes));
+    // Fill the pages, so that garbage is collected in what follows.
+    for round in 0..40u8 {
+        store.store(&mut flash, "bad_images", &[round; 384]).unwrap();
+    }
+    let before = flash.sectors().clone();
+    flash.record(Recording::Operations);
+    for round in 0..8u8 {
+        store.store(&mut flash, "bad_images", &[100 + round; 384]).unwrap();
+    }
+    let operations = flash.take_recorded();
+    assert!(operations.iter().any(|recorded| recorded.operation.is_erase()), "a page was collected");
+    assert_eq!(flash.violations(), []);
+    for operation in 0..operations.len() as u64 {
+        for seed in 0..12 {
+            let mut flash = VirtualFlash::with(before.clone());
+            flash.cut_power_at(PowerCut { operation, point: CutPoint::Seeded(seed), unstable: None });
+            for round in 0..8u8 {
+                let _ = store.store(&mut flash, "bad_images", &[100 + round; 384]);
+            }
+            flash.power_on();
+            let blob = store.load(&mut flash, "bad_images").unwrap().unwrap_or_default();
+            assert!(blob.iter().all(|byte| *byte == blob[0]), "a blob is whole, old or new");
+            let after = Contents::read(flash.sectors(), &(0..0x3000)).unwrap();
+            assert_eq!(after.of_others(), of_the_application(), "operation {operation}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_factory_puts_everything_in_its_place() {
+    let app = rootcast_image::writer::AppImageBuilder::new(ChipId::ESP32C3).size(300_000).build().unwrap();
+    let nvs = provisioning().to_partition(0x5000, &of_the_application()).unwrap();
+    let table = PartitionTable::default_4mb();
+    let factory =
+        Factory { flash_bytes: 4 << 20, table: &table, app: &app, nvs: Some(&nvs), bootloader: None };
+    let sectors = factory.build().unwrap();
+    assert_eq!(sectors.size(), 4 << 20);
+    assert_eq!(sectors.bytes(0x9000..0xE000), nvs);
+    assert_eq!(sectors.bytes(0x1_0000..0x1_0000 + 300_000 / 16 * 16), app);
+    assert_eq!(PartitionTable::parse(&sectors.bytes(0x8000..0x8C00)), Ok(table.clone()));
+    assert!(sectors.bytes(0xE000..0x1_0000).iter().all(|byte| *byte == 0xFF), "otadata is erased");
+
+    let large = vec![0; 0x5001];
+    let found = Factory { nvs: Some(&large), ..factory }.build().unwrap_err();
+    assert_eq!(found, FactoryError::TooLarge { what: "nvs", found: 0x5001, room: 0x5000 });
+    let found = Factory { flash_bytes: 2 << 20, ..factory }.build().unwrap_err();
+    assert!(matches!(found, FactoryError::BeyondFlash { .. }));
+    let found = Factory { app: &[0; 100], ..factory }.build().unwrap_err();
+    assert!(matches!(found, FactoryError::App(_)));
+}
