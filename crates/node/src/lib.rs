@@ -8,6 +8,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
+//! | [`io`] | what passes between a node and its body |
 //! | [`node`] | the two roles: frames and messages in, frames and messages out |
 //! | `root` | who is in the mesh, who may download now, whom a cast has still to reach |
 //! | `update` | one update from the first byte to the switch of the boot slot |
@@ -27,6 +28,7 @@ mod bad_images;
 mod errors;
 pub mod fetch;
 pub mod install;
+pub mod io;
 pub mod node;
 pub mod platform;
 mod root;
@@ -37,7 +39,8 @@ mod time;
 pub mod trial;
 mod update;
 
-pub use node::{BootInfo, Colour, Destination, Input, MeshState, Node, Output, Progress};
+pub use io::{BootInfo, Colour, Destination, Input, MeshState, Output, Progress};
+pub use node::Node;
 pub use platform::{Platform, ResetReason, SettingKey, SettingLost};
 pub use root::MAX_PEERS;
 pub use settings::Settings;

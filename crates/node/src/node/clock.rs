@@ -1,0 +1,78 @@
+//! What happens as time passes: the trial, patience, the restart.
+
+use super::*;
+
+impl Node {
+    pub(super) fn look_after_trial<P: Platform>(&mut self, now: Instant, platform: &mut P) {
+        let Some(trial) = &self.trial else { return };
+        let reached = if self.settings.is_root { self.mqtt_connected } else { self.root_heard };
+        let healthy = self.mesh.joined && reached && self.application_healthy && !trial.unhealthy;
+        if healthy && now >= trial.earliest {
+            let layout = *self.updater.layout();
+            if BootRecord::of(&layout).confirm(platform.flash()).is_ok() {
+                self.trial = None;
+                self.push_outcome(UpdateState::Confirmed, None);
+            }
+        } else if trial.unhealthy || now >= trial.deadline {
+            let reason = if trial.unhealthy { ErrorCode::TrialUnhealthy } else { ErrorCode::TrialTimeout };
+            let layout = *self.updater.layout();
+            match trial::way_back(platform.flash(), &layout) {
+                Ok(Some(back_to)) => self.give_up(back_to, reason, platform),
+                // Nothing sound to return to: an image that runs is better than none. Asked again later.
+                _ => {
+                    let again = now.after(self.settings.trial_deadline_ms.into());
+                    self.trial = Some(Trial { earliest: now, deadline: again, unhealthy: false });
+                }
+            }
+        }
+    }
+
+    pub(crate) fn give_up<P: Platform>(&mut self, back_to: SlotId, reason: ErrorCode, platform: &mut P) {
+        let layout = *self.updater.layout();
+        if BootRecord::of(&layout).reject(platform.flash(), back_to, reason).is_ok() {
+            self.restart = true;
+        }
+    }
+
+    /// When [`Node::handle_timeout`] wants to be called, at the latest.
+    #[must_use]
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        let trial = self
+            .trial
+            .as_ref()
+            .map(|trial| if now < trial.earliest { trial.earliest } else { trial.deadline });
+        let mut deadline = earliest(self.updater.deadline(now), trial);
+        if self.settings.is_root {
+            deadline = earliest(deadline, self.root.deadline(now, &self.settings));
+            if self.updater.is_installed() {
+                deadline = earliest(deadline, Some(now.after(250)));
+            }
+        } else {
+            deadline = earliest(deadline, self.in_flight.as_ref().map(|in_flight| in_flight.repeat_at));
+            deadline = earliest(deadline, self.mesh.joined.then_some(self.hello_at));
+            if self.updater.is_waiting() {
+                let patience = self.waiting_since.after(self.settings.grant_patience_ms.into());
+                deadline = earliest(deadline, Some(self.request_at.min(patience)));
+            }
+        }
+        earliest(deadline, self.mesh.joined.then_some(self.status_at))
+    }
+
+    /// Time has passed: does what is due, at most a page's worth of work at a time.
+    pub fn handle_timeout<P: Platform>(&mut self, now: Instant, platform: &mut P) {
+        self.with_updater(now, platform, |updater, context| updater.on_timeout(context));
+        self.look_after_trial(now, platform);
+        if self.updater.is_waiting() {
+            let patience = self.waiting_since.after(self.settings.grant_patience_ms.into());
+            let root_goes = self.settings.is_root && !self.root.is_held(self.unix_now(now));
+            if root_goes || (!self.settings.is_root && now >= patience) {
+                self.with_updater(now, platform, |updater, context| updater.grant(context));
+            }
+        }
+        if self.updater.is_installed()
+            && (!self.settings.is_root || self.root.may_restart(now, &self.settings))
+        {
+            self.with_updater(now, platform, |updater, context| updater.switch(context));
+        }
+    }
+}
