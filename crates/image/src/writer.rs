@@ -3,62 +3,24 @@
 //! [`AppImageBuilder`] lays segments out as esptool does, so that the bootloader can map them, and fills in checksum
 //! and hash. The same inputs give the same bytes.
 
+mod assemble;
 mod filler;
 mod layout;
 
+pub use assemble::{WriterError, assemble};
+
 use crate::descriptor::{DESCRIPTOR_BYTES, PREFIX_BYTES};
-use crate::header::{
-    CHECKSUM_ALIGN, CHECKSUM_SEED, HEADER_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS, SEGMENT_HEADER_BYTES,
-    WP_PIN_DISABLED,
-};
+use crate::header::{HEADER_BYTES, SEGMENT_HEADER_BYTES, WP_PIN_DISABLED};
 use crate::text::Text;
-use crate::verify::fold;
 use crate::{AppDescriptor, ChipId, ImageHeader};
 use sha2::{Digest, Sha256};
 use std::string::{String, ToString};
 use std::vec::Vec;
-use thiserror::Error;
 
 /// Where [`AppImageBuilder::payload`] lies in the file: right after the app descriptor.
 pub const PAYLOAD_OFFSET: usize = PREFIX_BYTES;
 /// The smallest size that can be asked for: header, one segment with descriptor and a little data, checksum, hash.
 pub const MIN_IMAGE_BYTES: usize = 512;
-
-/// Why an image cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum WriterError {
-    /// A text is longer than its field.
-    #[error("{field} \"{text}\" has {} bytes, there is room for {most}", text.len())]
-    TextTooLong {
-        /// Which field.
-        field: &'static str,
-        /// The text.
-        text: String,
-        /// Bytes of the field.
-        most: usize,
-    },
-    /// The size asked for cannot hold what the image must hold.
-    #[error("an image of {size} bytes is too small, the least is {least}")]
-    TooSmall {
-        /// The size asked for.
-        size: usize,
-        /// The least that is possible.
-        least: usize,
-    },
-    /// More segments than an image can have, padding included.
-    #[error("{count} segments with padding, an image has at most 16")]
-    TooManySegments {
-        /// How many there would be.
-        count: usize,
-    },
-    /// A segment is 16 MiB or longer.
-    #[error("a segment of {length} bytes, the most is under 16 MiB")]
-    SegmentTooLong {
-        /// Its bytes.
-        length: usize,
-    },
-}
 
 /// Makes an app image. Everything has a default: `AppImageBuilder::new(chip).build()` is a valid image.
 ///
@@ -287,38 +249,6 @@ impl AppImageBuilder {
         let (field, text) = &self.texts[field];
         Text::new(text).ok_or_else(|| WriterError::TextTooLong { field, text: text.clone(), most: N })
     }
-}
-
-/// Puts header, segments, checksum and, by the header's flag, the hash together. Nothing is padded but each segment's
-/// length, with zeros, to a multiple of 4; the header's segment count is set.
-///
-/// # Errors
-/// [`WriterError::TooManySegments`], [`WriterError::SegmentTooLong`].
-pub fn assemble(header: &ImageHeader, segments: &[(u32, Vec<u8>)]) -> Result<Vec<u8>, WriterError> {
-    if segments.len() > MAX_SEGMENTS {
-        return Err(WriterError::TooManySegments { count: segments.len() });
-    }
-    let header = ImageHeader { segment_count: segments.len() as u8, ..*header };
-    let mut file = header.to_bytes().to_vec();
-    let mut checksum = CHECKSUM_SEED;
-    for (load_address, data) in segments {
-        let length = data.len().next_multiple_of(4);
-        if length >= MAX_SEGMENT_BYTES as usize {
-            return Err(WriterError::SegmentTooLong { length });
-        }
-        file.extend_from_slice(&load_address.to_le_bytes());
-        file.extend_from_slice(&(length as u32).to_le_bytes());
-        file.extend_from_slice(data);
-        file.resize(file.len() + length - data.len(), 0);
-        checksum ^= fold(data);
-    }
-    file.resize((file.len() + 1).next_multiple_of(CHECKSUM_ALIGN as usize) - 1, 0);
-    file.push(checksum);
-    if header.hash_appended() {
-        let hash = Sha256::digest(&file);
-        file.extend_from_slice(&hash);
-    }
-    Ok(file)
 }
 
 /// Bytes before the first segment's data.

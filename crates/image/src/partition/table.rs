@@ -64,13 +64,10 @@ impl PartitionTable {
         out.fill(0xFF);
         let (entries, _) = out.as_chunks_mut::<ENTRY_BYTES>();
         let mut md5 = Md5::new();
-        let mut room = entries.iter_mut();
-        for (entry, partition) in room.by_ref().zip(&self.partitions) {
+        for (entry, partition) in entries.iter_mut().zip(&self.partitions) {
             *entry = partition.to_bytes();
             md5.update(*entry);
         }
-        // `zip` has taken one entry more than there are partitions only if it ran out of room first, which cannot be:
-        // ask again by index.
         if let (true, Some(entry)) = (self.has_md5, entries.get_mut(self.partitions.len())) {
             entry[..2].copy_from_slice(&MD5_MAGIC);
             entry[16..].copy_from_slice(&md5.finalize());

@@ -1,5 +1,5 @@
-//! Data that looks like firmware to a compressor and to a delta: seeded, reproducible, about as compressible as real
-//! images, which shrink to roughly 60 % with DEFLATE.
+//! Data that looks like firmware to a compressor: seeded, reproducible. 1.3 MB of it shrink to 70 % with DEFLATE
+//! (read-only data to 58 %, code to 74 %); real images of that size shrink to 60 % (30 to 40 %, and 62 to 81 %).
 
 use std::vec::Vec;
 
@@ -26,20 +26,28 @@ impl Random {
     }
 }
 
-/// Like machine code: halfwords from a skewed vocabulary, with operands that differ.
+/// Like machine code: halfwords from a skewed vocabulary, some with an operand, and phrases that come again.
 pub(super) fn code(bytes: usize, seed: u64) -> Vec<u8> {
     let mut random = Random(seed);
     // One vocabulary for all code of all images, as one compiler makes it.
     let mut vocabulary = Random(0x1517);
     let opcodes: Vec<u16> = (0..1024).map(|_| vocabulary.next() as u16).collect();
-    let mut out = Vec::with_capacity(bytes + 8);
+    let mut out = Vec::with_capacity(bytes + 32);
     while out.len() < bytes {
-        let opcode = opcodes.get(random.skewed(1024) as usize).copied().unwrap_or(0);
-        out.extend_from_slice(&opcode.to_le_bytes());
-        match random.below(8) {
-            0 | 1 => out.extend_from_slice(&(random.next() as u16).to_le_bytes()),
-            2 => out.extend_from_slice(&(random.skewed(4096) as u16).to_le_bytes()),
-            _ => {}
+        match random.below(16) {
+            0 => out.extend_from_slice(&(random.next() as u16).to_le_bytes()),
+            1 => out.extend_from_slice(&(random.skewed(256) as u16).to_le_bytes()),
+            2 | 3 => {
+                let length = 4 + 2 * random.skewed(10) as usize;
+                let back = length + 2 * random.skewed(4096) as usize;
+                if let Some(start) = out.len().checked_sub(back) {
+                    out.extend_from_within(start..start + length);
+                }
+            }
+            _ => {
+                let opcode = opcodes.get(random.skewed(1024) as usize).copied().unwrap_or(0);
+                out.extend_from_slice(&opcode.to_le_bytes());
+            }
         }
     }
     out.truncate(bytes);
