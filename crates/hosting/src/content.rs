@@ -17,6 +17,7 @@ use percent_encoding::percent_decode_str;
 use ring::digest::{Context, SHA256};
 
 use crate::HostingError;
+use crate::atomic::Part;
 
 /// Files up to this size are kept in memory while they are asked for; larger ones are read from disk as they are sent.
 /// No image for these chips is larger: their flash is at most 16 MiB.
@@ -138,6 +139,30 @@ impl Files {
     /// The folder served, resolved.
     pub fn folder(&self) -> Option<&Path> {
         self.folder.as_deref().map(|folder| folder.root.as_path())
+    }
+
+    /// Stores an upload at a request's path: in the folder if there is one, else in memory. Other content that is there already is replaced
+    /// only if `replace` says so; else the error is [`io::ErrorKind::AlreadyExists`].
+    pub(crate) fn upload(&self, request_path: &str, bytes: Bytes, replace: bool) -> io::Result<()> {
+        let path = served_path(request_path).ok_or(io::ErrorKind::InvalidInput)?;
+        let Some(folder) = &self.folder else {
+            let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+            if !replace && memory.contains_key(&path) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            memory.insert(path, Resource::from_bytes(bytes));
+            return Ok(());
+        };
+        let target = folder.root.join(&path);
+        let (Some(parent), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str()))
+        else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        fs::create_dir_all(parent)?;
+        if !fs::canonicalize(parent)?.starts_with(&folder.root) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Part::write(parent, name, &bytes)?.become_file(&target, replace)
     }
 
     /// What is served at a request's path (percent-encoded, beginning with '/'); may read and hash a file.

@@ -9,16 +9,19 @@
 //! | [`content`] | [`Files`]: what the host serves, from memory and from a folder |
 //! | [`authority`] | [`DevelopmentCa`]: a certificate authority for hosts that have no public name |
 //! | [`identity`] | [`ServerIdentity`]: a certificate chain and its key, and reloading them when the files change |
+//! | [`publish`] | [`publish::publish`]: put an image into a folder, S3, GCS, Azure, a GitHub release or another host |
 //! | [`faults`] | ways for a host to misbehave on purpose, for tests and demonstrations |
 //!
 //! Start reading at [`FirmwareHost::start`].
 
+mod atomic;
 pub mod authority;
 pub mod content;
 mod error;
 pub mod faults;
 pub mod host;
 pub mod identity;
+pub mod publish;
 
 pub use authority::DevelopmentCa;
 pub use content::Files;

@@ -8,6 +8,7 @@
 //! | `body` | the content on its way out |
 //! | `limits` | bandwidth in all and per mesh |
 //! | `events` | counters and events |
+//! | `upload` | `PUT` with a token, for `rootcast publish` |
 //! | `reload` | certificate files that change |
 
 mod body;
@@ -19,8 +20,10 @@ mod reload;
 mod respond;
 mod running;
 mod serve;
+mod upload;
 
 pub use events::{HostCounters, HostEvent, RequestEvent};
 pub use limits::MeshKey;
 pub use options::HostOptions;
 pub use running::FirmwareHost;
+pub use upload::UploadToken;

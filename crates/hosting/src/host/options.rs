@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::limits::MeshKey;
+use super::upload::UploadToken;
 use crate::faults::FaultSource;
 use crate::identity::{IdentitySource, TlsVersions};
 
@@ -41,6 +42,8 @@ pub struct HostOptions {
     pub mesh_key: MeshKey,
     /// How often certificate files are looked at for changes.
     pub reload_period: Duration,
+    /// Whoever has this token may upload with `PUT`; `None` takes no uploads.
+    pub uploads: Option<UploadToken>,
     /// What goes wrong on purpose.
     pub faults: Option<FaultSource>,
 }
@@ -65,6 +68,7 @@ impl HostOptions {
             limit_per_mesh: None,
             mesh_key: MeshKey::default(),
             reload_period: DEFAULT_RELOAD_PERIOD,
+            uploads: None,
             faults: None,
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, LOCATION, RANGE, USER_AGENT,
@@ -15,6 +16,7 @@ use super::body::{Answer, EarlyEnd, Record, Source};
 use super::events::{Journal, RequestEvent};
 use super::limits::{Limits, MeshKey};
 use super::range::{Wanted, wanted};
+use super::upload::{UploadToken, receive};
 use crate::content::{Files, Resource, Stored};
 use crate::faults::{EtagFault, Fault, FaultSource, RequestView, gzip_stored};
 
@@ -30,11 +32,16 @@ pub(crate) struct Site {
     pub(crate) limits: Limits,
     pub(crate) mesh_key: MeshKey,
     pub(crate) faults: Option<FaultSource>,
+    pub(crate) uploads: Option<UploadToken>,
 }
 
 /// Answers one request.
-pub(crate) async fn answer<B>(site: Arc<Site>, client: SocketAddr, request: Request<B>) -> Response<Answer> {
-    let (head, _body) = request.into_parts();
+pub(crate) async fn answer(
+    site: Arc<Site>,
+    client: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Answer> {
+    let (head, body) = request.into_parts();
     let number = site.journal.next_number();
     let mesh = site.mesh_key.of(client.ip(), head.uri.query());
     let event = RequestEvent {
@@ -74,9 +81,14 @@ pub(crate) async fn answer<B>(site: Arc<Site>, client: SocketAddr, request: Requ
     if let Some(status) = fault.status.and_then(|status| StatusCode::from_u16(status).ok()) {
         return reply.page(status, status.canonical_reason().unwrap_or("made up"));
     }
+    if let (&Method::PUT, Some(token)) = (&head.method, &site.uploads) {
+        let (status, text) = receive(&site.files, token, head.uri.path(), &head.headers, body).await;
+        return reply.page(status, &text);
+    }
     if head.method != Method::GET && head.method != Method::HEAD {
-        let mut response = reply.page(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
-        set(response.headers_mut(), ALLOW, "GET, HEAD");
+        let allowed = if site.uploads.is_some() { "GET, HEAD, PUT" } else { "GET, HEAD" };
+        let mut response = reply.page(StatusCode::METHOD_NOT_ALLOWED, "this method is not offered here");
+        set(response.headers_mut(), ALLOW, allowed);
         return response;
     }
     match find(&site.files, head.uri.path()).await {

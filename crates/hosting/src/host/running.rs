@@ -82,6 +82,7 @@ impl FirmwareHost {
             limits: Limits::new(options.limit_total, options.limit_per_mesh),
             mesh_key: options.mesh_key,
             faults: options.faults,
+            uploads: options.uploads,
         });
         let (stage, watched) = watch::channel(Stage::Running);
         let door = Door {

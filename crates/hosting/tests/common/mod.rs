@@ -1,6 +1,9 @@
 //! A small HTTP client with the certificates and versions of the test's choice.
 #![allow(dead_code, missing_docs)]
 
+pub mod images;
+pub mod peers;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
