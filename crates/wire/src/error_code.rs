@@ -1,5 +1,7 @@
 //! Every reason an update can end for, once: its name, its number, and what an operator should do.
 //!
+//! Numbers come in ranges by subject; 0 is no code, in frames it stands for "no error".
+//!
 //! Names and numbers are part of the wire format: a name or number, once released, keeps its meaning for ever and is
 //! never given to another cause. `tests/wire_v1.rs` freezes them.
 
@@ -50,9 +52,6 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    /// A code that this version of the software does not know; the report's detail carries its name or number.
-    Unknown = 0, "unknown", stays, "Update the program you read this with: the node speaks a newer version.";
-
     // 1–19: the trigger
     /// The trigger is not JSON, lacks a field, or a field has the wrong type or range.
     TriggerInvalid = 1, "trigger_invalid", stays, "Correct the trigger message; the detail names the field. Send it again.";
@@ -252,6 +251,9 @@ error_codes! {
     SpreadPagesRejected = 241, "spread_pages_rejected", passes, "A neighbour sends wrong pages: look for a faulty or foreign node; trigger with \"mode\":\"direct\".";
     /// The spread did not complete in time.
     SpreadTimeout = 242, "spread_timeout", passes, "Trigger again; nodes continue with the pages they have.";
+
+    /// A code that this version of the software does not know; the report's detail begins with its name or number.
+    Unknown = 65535, "unknown", stays, "Update the program you read this with: the node speaks a newer version.";
 }
 
 impl ErrorCode {

@@ -15,12 +15,25 @@
 //! | [`dialect`] | the frames of the two original firmwares | |
 //! | [`text`] | bounded text, hexadecimal | |
 //!
-//! Start with [`parse_command`] and [`Report`].
+//! Start with [`parse_command`] and [`Report`]:
+//!
+//! ```
+//! use rootcast_wire::{Command, ErrorCode, NodeId, NodeType, Report, UpdateState, parse_command};
+//!
+//! let message = br#"{"type":"ota_trigger","url":"https:\/\/server\/fw.bin","targets":["relay"]}"#;
+//! let Ok(Command::Trigger(trigger)) = parse_command(message) else { panic!() };
+//! assert_eq!(trigger.url, "https://server/fw.bin");
+//! assert!(trigger.targets.include(NodeId(1), &NodeType::Relay8, false));
+//!
+//! let mut report = Report::new(NodeId(1), NodeType::Relay8, UpdateState::Failed);
+//! report.error = Some(ErrorCode::HttpNotFound);
+//! let mut json = String::new();
+//! report.write_json(&mut json).unwrap();
+//! assert_eq!(Report::parse_json(json.as_bytes()), Ok(report));
+//! println!("{}", ErrorCode::HttpNotFound.advice());
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
-
-#[cfg(feature = "std")]
-extern crate std;
 
 mod bytes;
 pub mod cast;

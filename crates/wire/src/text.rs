@@ -24,7 +24,7 @@ pub(crate) fn cut_to<const N: usize>(text: &str, limit: usize) -> String<N> {
     }
     // Not even the marker has room: nothing is better than half a word that looks whole.
     let Some(room) = limit.checked_sub(CUT_MARKER.len()) else { return out };
-    let _ = out.push_str(&text[..text.floor_char_boundary(room)]);
+    let _ = out.push_str(text.get(..text.floor_char_boundary(room)).unwrap_or_default());
     let _ = out.push_str(CUT_MARKER);
     out
 }
@@ -43,7 +43,7 @@ pub fn cut_format<const N: usize>(arguments: fmt::Arguments<'_>) -> String<N> {
             if self.text.push_str(s).is_err() {
                 self.overflowed = true;
                 let room = N - self.text.len();
-                let _ = self.text.push_str(&s[..s.floor_char_boundary(room)]);
+                let _ = self.text.push_str(s.get(..s.floor_char_boundary(room)).unwrap_or_default());
                 while !self.text.is_empty() && self.text.len() + CUT_MARKER.len() > N {
                     self.text.pop();
                 }

@@ -10,7 +10,7 @@ pub(crate) const MAX_UNIX_SECONDS: u64 = 253_402_300_799;
 /// A fraction is dropped; a leap second counts as the second after it.
 pub(crate) fn parse_rfc3339(text: &str) -> Option<u64> {
     let bytes = text.as_bytes();
-    let number = |from: usize, to: usize| -> Option<u64> {
+    let number = |from: usize, to: usize| -> Option<u32> {
         let digits = text.get(from..to)?;
         if digits.bytes().all(|c| c.is_ascii_digit()) { digits.parse().ok() } else { None }
     };
@@ -39,7 +39,8 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<u64> {
         }
         zone = fraction.get(digits..)?;
     }
-    let local = days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+    let local = u64::from(days_since_1970(year, month, day)) * 86_400
+        + u64::from(hour * 3_600 + minute * 60 + second);
     match zone.as_bytes() {
         b"Z" | b"z" => Some(local),
         [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
@@ -48,7 +49,7 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<u64> {
             if hours > 23 || minutes > 59 {
                 return None;
             }
-            let offset = hours * 3_600 + minutes * 60;
+            let offset = u64::from(hours * 3_600 + minutes * 60);
             if *sign == b'+' { local.checked_sub(offset) } else { Some(local + offset) }
         }
         _ => None,
@@ -61,7 +62,8 @@ pub(crate) struct Rfc3339(pub(crate) u64);
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.min(MAX_UNIX_SECONDS);
-        let (mut days, second_of_day) = (seconds / 86_400, seconds % 86_400);
+        // Both fit: the year is at most 9999.
+        let (mut days, second_of_day) = ((seconds / 86_400) as u32, (seconds % 86_400) as u32);
         // A year has at most 366 days, so this guess is never too late; at most a few steps correct it.
         let mut year = 1970 + days / 366;
         while days_since_1970(year + 1, 1, 1) <= days {
@@ -78,22 +80,22 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
-fn is_leap(year: u64) -> bool {
+fn is_leap(year: u32) -> bool {
     year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }
 
-fn days_in_month(year: u64, month: u64) -> u64 {
+fn days_in_month(year: u32, month: u32) -> u32 {
     match month {
-        2 => 28 + u64::from(is_leap(year)),
+        2 => 28 + u32::from(is_leap(year)),
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     }
 }
 
-fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
+fn days_since_1970(year: u32, month: u32, day: u32) -> u32 {
     let before = year - 1;
     let leap_days = before / 4 - before / 100 + before / 400 - (1969 / 4 - 1969 / 100 + 1969 / 400);
-    let months: u64 = (1..month).map(|m| days_in_month(year, m)).sum();
+    let months: u32 = (1..month).map(|m| days_in_month(year, m)).sum();
     (year - 1970) * 365 + leap_days + months + day - 1
 }
 

@@ -348,17 +348,19 @@ fn after_a_mixed_up_cast_its_fragments_are_collected_afresh() {
     let mut forged = frames[3].clone();
     forged[100] ^= 1;
     hear(&mut receiver, &forged);
-    frames.iter().for_each(|frame| drop(hear(&mut receiver, frame)));
+    for frame in &frames {
+        hear(&mut receiver, frame);
+    }
     assert!(cast::decode(receiver.encoded().unwrap(), &mut Trigger::new()).is_err());
     receiver.collect_again();
     assert_eq!(receiver.encoded(), None);
-    frames.iter().for_each(|frame| drop(hear(&mut receiver, frame)));
+    for frame in &frames {
+        hear(&mut receiver, frame);
+    }
     assert_eq!(cast::decode(receiver.encoded().unwrap(), &mut Trigger::new()), Ok(Parsed::Trigger));
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn a_trigger_survives_json(trigger in trigger()) {
         let mut message = String::new();
@@ -413,8 +415,7 @@ proptest! {
         read.detail = report.detail.clone();
         if read.from_version.is_none() { read.from_version = report.from_version.clone(); }
         if read.to_version.is_none() { read.to_version = report.to_version.clone(); }
-        let error = if report.error == Some(ErrorCode::Unknown) { None } else { report.error };
-        prop_assert_eq!(read, Report { error, ..report });
+        prop_assert_eq!(read, report);
     }
 
     #[test]

@@ -98,17 +98,16 @@ pub(crate) fn write_text(out: &mut impl Write, value: impl Display) -> fmt::Resu
     struct Escape<'a, W>(&'a mut W);
     impl<W: Write> Write for Escape<'_, W> {
         fn write_str(&mut self, mut text: &str) -> fmt::Result {
-            while let Some(at) = text.bytes().position(|c| matches!(c, b'"' | b'\\' | ..0x20 | 0x7f)) {
-                let (plain, rest) = text.split_at(at);
-                self.0.write_str(plain)?;
-                let (special, rest) = rest.split_at(1);
-                match special.as_bytes() {
-                    b"\"" => self.0.write_str("\\\"")?,
-                    b"\\" => self.0.write_str("\\\\")?,
-                    b"\n" => self.0.write_str("\\n")?,
-                    other => other.iter().try_for_each(|c| write!(self.0, "\\u{c:04x}"))?,
+            let special = |c: char| matches!(c, '"' | '\\' | '\0'..='\x1f' | '\x7f');
+            while let Some((at, c)) = text.char_indices().find(|(_, c)| special(*c)) {
+                self.0.write_str(text.get(..at).unwrap_or_default())?;
+                match c {
+                    '"' => self.0.write_str("\\\"")?,
+                    '\\' => self.0.write_str("\\\\")?,
+                    '\n' => self.0.write_str("\\n")?,
+                    other => write!(self.0, "\\u{:04x}", u32::from(other))?,
                 }
-                text = rest;
+                text = text.get(at + 1..).unwrap_or_default();
             }
             self.0.write_str(text)
         }

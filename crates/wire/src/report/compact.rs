@@ -23,12 +23,12 @@
 //! versions are left out where they have no room beside a detail of at least [`DETAIL_FLOOR`] bytes (or its whole
 //! length): the reason of a failure is worth more, and the control plane knows the versions from the release.
 
-use super::Report;
+use super::{Detail, Report};
 use crate::{
-    NodeId, UpdateState,
+    ErrorCode, NodeId, UpdateState,
     bytes::{Reader, Short, Writer},
-    frame::{FrameError, error_code, node, read_node_type, read_text, write_text},
-    text::cut_to,
+    frame::{FrameError, node, read_node_type, read_text, write_text},
+    text::{cut_format, cut_to},
     trigger::Version,
 };
 use heapless::String;
@@ -99,7 +99,7 @@ impl Report {
             return Err(FrameError::Field("progress"));
         }
         let flags = reader.u8()?;
-        let error = error_code(reader.u16()?);
+        let number = reader.u16()?;
         let (attempt, layer) = (reader.u8()?, reader.u8()?);
         let parent = node(reader, "parent")?;
         let bytes = reader.u32()?;
@@ -121,6 +121,14 @@ impl Report {
         };
         let from_version = optional(FROM_IS_VERSION, FROM)?;
         let to_version = optional(TO_IS_VERSION, TO)?;
+        let mut detail: Detail = text(reader, "detail")?;
+        let error = (number != 0).then(|| {
+            ErrorCode::from_number(number).unwrap_or_else(|| {
+                // A code of a newer version: the number is what a reader can look up.
+                detail = cut_format(format_args!("error {number}: {detail}"));
+                ErrorCode::Unknown
+            })
+        });
         Ok(Report {
             device,
             node_type,
@@ -132,7 +140,7 @@ impl Report {
             to_version,
             version,
             error,
-            detail: text(reader, "detail")?,
+            detail,
             attempt,
             rollout,
             layer,

@@ -5,10 +5,13 @@
 //! (`1e3`), decodes `\/` only into a second buffer, and its errors name no field. Here an unknown value of any shape
 //! is skipped in a loop with fixed memory, texts are decoded as RFC 8259 says, and every error says where.
 
-mod read;
+mod object;
+mod scan;
+mod value;
 mod write;
 
-pub use read::JsonError;
-pub(crate) use read::{JsonText, JsonTextError, Object, Value};
+pub(crate) use object::Object;
+pub use scan::JsonError;
+pub(crate) use value::{JsonText, JsonTextError, Value};
 pub(crate) use write::{JsonWriter, write_text};
 pub use write::{SliceWriter, TooSmall};

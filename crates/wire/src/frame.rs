@@ -22,7 +22,7 @@ pub use hello::Hello;
 pub(crate) use hello::{read_node_type, read_text, write_text};
 
 use crate::{
-    ErrorCode, NodeId, NodeStatus, Report, TooSmall,
+    NodeId, NodeStatus, Report, TooSmall,
     bytes::{Reader, Short, Writer},
     cast::{CastFragment, CastId},
 };
@@ -236,9 +236,4 @@ impl<'a> Frame<'a> {
 pub(crate) fn node(reader: &mut Reader<'_>, field: &'static str) -> Result<NodeId, FrameError> {
     let id = NodeId(reader.u64()?);
     if id > NodeId::MAX { Err(FrameError::Field(field)) } else { Ok(id) }
-}
-
-/// The error code on the wire: 0 for none; a number that this version does not know becomes `Unknown`.
-pub(crate) fn error_code(number: u16) -> Option<ErrorCode> {
-    (number != 0).then(|| ErrorCode::from_number(number).unwrap_or(ErrorCode::Unknown))
 }
