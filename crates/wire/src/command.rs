@@ -11,7 +11,8 @@ use crate::{
 };
 use core::fmt::{self, Write};
 
-/// The largest command message, in bytes: a trigger with the longest of everything, every character escaped, is below.
+/// The largest command message, in bytes: a trigger with the longest of everything fits, slashes and control characters
+/// escaped.
 pub const MAX_COMMAND_BYTES: usize = 8192;
 
 /// A message that the root understood.
