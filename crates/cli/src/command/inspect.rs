@@ -1,0 +1,53 @@
+//! `rootcast inspect`
+
+use crate::error::Error;
+use crate::inspect::{Flaw, NoFacts, inspect};
+use crate::output::Output;
+use crate::{arguments, files};
+use clap::Args;
+use rootcast_trust::KeyDigest;
+use std::path::PathBuf;
+
+/// Say what is in a file: app image, partition table, otadata, NVS, flash image or signature
+///
+/// The file's content decides what it is, not its name. An app image is checked as a node checks it. Values in NVS are
+/// never shown.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  rootcast inspect build/app.bin
+  rootcast inspect partitions.csv
+  rootcast inspect signed.bin --trust $(cat keys/signing-key.digest)
+  esptool read-flash 0 ALL flash.bin && rootcast inspect flash.bin --json
+
+Exit status 1 if the file is damaged, or not signed by a trusted key where --trust asks for one.")]
+pub struct Inspect {
+    /// The file; - for standard input
+    file: PathBuf,
+
+    /// Demand a signature by this key; may be given several times
+    #[arg(long, value_name = "DIGEST", value_parser = arguments::key_digest)]
+    trust: Vec<KeyDigest>,
+}
+
+impl Inspect {
+    pub fn run(self, output: &mut Output) -> Result<(), Error> {
+        let bytes = files::read(&self.file)?;
+        let path = files::name(&self.file);
+        let inspected = match inspect(path.display().to_string(), &bytes, &self.trust) {
+            Ok(inspected) => inspected,
+            Err(NoFacts::Foreign(it)) => {
+                return Err(Error::Unknown { path, found: it.found, advice: it.advice });
+            }
+            Err(NoFacts::Image(error)) => return Err(Error::Image { path, error }),
+            Err(NoFacts::Table(error)) => return Err(Error::Table { path, error }),
+            Err(NoFacts::Csv(error)) => return Err(Error::Csv { path, error }),
+        };
+        output.show(&inspected)?;
+        match inspected.facts.flaw() {
+            None => Ok(()),
+            Some(Flaw::Image(error)) => Err(Error::Image { path, error }),
+            Some(Flaw::Signature(error)) => Err(Error::Signature { path, error }),
+            Some(Flaw::Other(flaw)) => Err(Error::Flawed { path, flaw }),
+        }
+    }
+}

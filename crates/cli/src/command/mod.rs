@@ -1,0 +1,31 @@
+//! The commands, one file each.
+
+mod flash;
+mod inspect;
+mod keygen;
+mod sign;
+
+use crate::error::Error;
+use crate::output::Output;
+use clap::Subcommand;
+
+/// Every command; its help is the doc comment of its arguments.
+#[derive(Subcommand)]
+pub enum Command {
+    Inspect(inspect::Inspect),
+    Keygen(keygen::Keygen),
+    Sign(sign::Sign),
+    Flash(flash::Flash),
+}
+
+impl Command {
+    /// Does what was asked.
+    pub fn run(self, output: &mut Output) -> Result<(), Error> {
+        match self {
+            Self::Inspect(command) => command.run(output),
+            Self::Keygen(command) => command.run(output),
+            Self::Sign(command) => command.run(output),
+            Self::Flash(command) => command.run(output),
+        }
+    }
+}

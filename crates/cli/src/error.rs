@@ -1,0 +1,154 @@
+//! Why a command failed: what happened, to which file or node, what to do about it, and the exit status.
+//!
+//! Causes come from the libraries' own errors; this type adds the file, and [`Error::advice`] says what to do.
+
+use rootcast_image::partition::CsvError;
+use rootcast_image::{ImageError, PartitionError};
+use rootcast_trust::SignatureError;
+use rootcast_trust::sign::SignError;
+use std::io;
+use std::path::PathBuf;
+
+/// Exit status of an operation that failed.
+const FAILED: u8 = 1;
+/// Exit status of wrong usage or configuration.
+const USAGE: u8 = 2;
+
+/// Why a command failed. Variants by who can mend it: the file system, the files given, the keys given, the usage.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    /// A file is larger than anything that Rootcast reads.
+    #[error("{} is larger than {} MiB", path.display(), limit >> 20)]
+    TooLarge { path: PathBuf, limit: u64 },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    /// A file is there that may not be replaced.
+    #[error("{} exists already", path.display())]
+    Exists { path: PathBuf },
+    /// Standard output cannot be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+
+    /// A file is nothing that Rootcast knows.
+    #[error("{} is {found}", path.display())]
+    Unknown { path: PathBuf, found: &'static str, advice: &'static str },
+    /// An app image is not one, or is damaged.
+    #[error("{}: {error}", path.display())]
+    Image { path: PathBuf, error: ImageError },
+    /// A file was recognised, but is no use.
+    #[error("{}: {flaw}", path.display())]
+    Flawed { path: PathBuf, flaw: &'static str },
+    /// An image's signature is not one to believe.
+    #[error("{}: {error}", path.display())]
+    Signature { path: PathBuf, error: SignatureError },
+    /// A partition table is broken, or not fit to update from.
+    #[error("{}: {error}", path.display())]
+    Table { path: PathBuf, error: PartitionError },
+    /// A partition table in CSV form cannot be read.
+    #[error("{}: {error}", path.display())]
+    Csv { path: PathBuf, error: CsvError },
+    /// Something does not go where it should in the flash.
+    #[error("{} has {length} bytes, {place} holds {room}", path.display())]
+    NoRoom { path: PathBuf, length: usize, place: String, room: u32 },
+    /// Something that a flash image needs is not in the partition table.
+    #[error("the partition table has no {what}")]
+    NoPartition { what: &'static str },
+
+    /// A key cannot be written.
+    #[error("cannot write the public key {}: {error}", path.display())]
+    PublicKey { path: PathBuf, error: rcgen::Error },
+    /// A key cannot be read or used, or something cannot be signed.
+    #[error("{}: {error}", path.display())]
+    Sign { path: PathBuf, error: SignError },
+
+    /// Arguments that contradict each other or say nothing useful.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl Error {
+    /// What the process returns.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::NoPartition { .. } | Self::Exists { .. } => USAGE,
+            _ => FAILED,
+        }
+    }
+
+    /// True if nobody is there to read the message: the reader of a pipe has gone away.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// What to do about it, if there is something to add.
+    pub fn advice(&self) -> Option<String> {
+        let text = match self {
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => "Check the path.",
+            Self::Read { .. } | Self::Write { .. } => "Check the path and your rights to it.",
+            Self::TooLarge { .. } => "Give a firmware image, a partition table or a flash image.",
+            Self::Exists { .. } => "Choose another place, or give --force to replace it.",
+            Self::Unknown { advice, .. } => advice,
+            Self::Image { error, .. } => image_advice(error),
+            Self::Signature { error, .. } => signature_advice(error),
+            Self::Table { .. } | Self::Csv { .. } => {
+                "Make the table with ESP-IDF's gen_esp32part.py, or give --table default."
+            }
+            Self::NoRoom { .. } => "Give a smaller file, or a partition table with more room for it.",
+            Self::NoPartition { .. } => "Give a table that has one, or --table default.",
+            Self::Sign { error, .. } => sign_advice(error),
+            Self::Usage(_) => "See --help.",
+            Self::Output(_) | Self::Flawed { .. } | Self::PublicKey { .. } => return None,
+        };
+        Some(text.to_string())
+    }
+}
+
+fn image_advice(error: &ImageError) -> &'static str {
+    match error {
+        ImageError::NotAnImage { .. } | ImageError::NoAppDescriptor { .. } => {
+            "Give the application's image as the build makes it, for example build/app.bin."
+        }
+        ImageError::MergedFactoryImage => {
+            "Give the application's image alone (for example build/app.bin), not the merged file."
+        }
+        ImageError::Truncated { .. } => "Copy the whole file again.",
+        ImageError::WrongChip { .. } => "Give an image that was built for this chip.",
+        ImageError::RevisionTooLow { .. } | ImageError::RevisionTooHigh { .. } => {
+            "Build the image for this chip revision."
+        }
+        ImageError::TooLarge { .. } => "Make the image smaller, or give a partition table with larger slots.",
+        _ => "Copy or build the image again: this file is damaged.",
+    }
+}
+
+fn signature_advice(error: &SignatureError) -> &'static str {
+    match error {
+        SignatureError::Missing => "Sign it: rootcast sign APP.bin --key KEY.pem -o SIGNED.bin.",
+        SignatureError::Untrusted { .. } => "Sign it with the trusted key, or trust the key that signed it.",
+        SignatureError::Malformed(_) | SignatureError::Changed { .. } | SignatureError::Invalid { .. } => {
+            "Sign the final image again: it was changed or cut after signing."
+        }
+    }
+}
+
+fn sign_advice(error: &SignError) -> &'static str {
+    match error {
+        SignError::NoPrivateKey => {
+            "Give the private key as PEM, as rootcast keygen or espsecure generate-signing-key writes it."
+        }
+        SignError::EncryptedKey => "Remove the password first: openssl pkey -in KEY.pem -out PLAIN.pem.",
+        SignError::UnsupportedKey { .. } | SignError::BrokenKey => "Make a new one: rootcast keygen DIR.",
+        SignError::NotAnApp(error) => image_advice(error),
+        SignError::TrailingBytes { .. } => "Sign the application's image as the build makes it.",
+        SignError::KeyCount { .. } => "An image carries up to three signatures: give fewer keys.",
+        SignError::DuplicateKey { .. } => "Give each key once; leave --append out to sign afresh.",
+        SignError::NotSigned => "Leave --append out to sign it for the first time.",
+        SignError::Changed => "Leave --append out to sign it afresh.",
+        SignError::NotAReleaseKey => "Make a P-256 key: rootcast keygen DIR --scheme ecdsa256.",
+        _ => "Try again.",
+    }
+}
