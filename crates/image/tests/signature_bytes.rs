@@ -82,6 +82,16 @@ fn an_ecdsa_block_is_these_bytes() {
 }
 
 #[test]
+fn m_prime_is_the_negative_inverse_of_every_modulus() {
+    for low in (1u16..2000).step_by(2) {
+        let mut modulus_le = [0xA5; 384];
+        modulus_le[..2].copy_from_slice(&low.to_le_bytes());
+        let word = u32::from(low) | 0xA5A5_0000;
+        assert_eq!(word.wrapping_mul(montgomery(&modulus_le).1), u32::MAX, "{low}");
+    }
+}
+
+#[test]
 fn a_sector_holds_up_to_three_blocks_and_erased_bytes() {
     assert_eq!(write_sector(&[]), None);
     for count in 1..=4 {
