@@ -13,7 +13,12 @@
 //!
 //! The checks are `esp_image_verify`'s (`esp_image_format.c`), each made at the earliest byte that allows it. Stricter
 //! than the bootloader in four points: there must be an app descriptor, the hash flag must be 0 or 1, an image has at
-//! least one segment, and the MMU page size must exist. Every byte is hashed once.
+//! least one segment, and the MMU page size must exist. Not checked, because a [`Target`] does not know it: the revision
+//! of the eFuse block. Every byte is hashed once.
+//!
+//! The hash flag is part of what is hashed, but a file whose flag was cleared has no hash to compare: its checksum
+//! alone protects it, as on any ESP-IDF device, and its [`AppImage::hash`] differs. Whoever knows which image to expect
+//! compares that, or the signature.
 
 mod rules;
 mod steps;
