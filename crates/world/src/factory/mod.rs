@@ -2,8 +2,10 @@
 
 mod chip;
 mod compact;
+mod fleet;
 mod topology;
 
 pub use chip::{Factory, FactoryError};
 pub use compact::CompactTable;
+pub use fleet::{Fleet, FleetError};
 pub use topology::{Member, Topology};
