@@ -14,6 +14,7 @@
 //! | `update` | one update from the first byte to the switch of the boot slot |
 //! | [`fetch`] | one download: URL, HTTP response, redirects, resuming |
 //! | [`install`] | flash: slots, the journal that survives a power cut, the boot record |
+//! | [`spread`] | the mesh sharing one download |
 //! | [`trial`] | after a reset: on trial, proved, given up, or back on the old image |
 //! | [`settings`], [`platform`] | what a body provides |
 //!
@@ -33,6 +34,7 @@ pub mod node;
 pub mod platform;
 mod root;
 pub mod settings;
+pub mod spread;
 mod status;
 mod step;
 mod time;
