@@ -121,6 +121,11 @@ impl Number {
 
 /// Contexts mixed for each bit of a byte.
 pub(crate) const INPUTS: usize = 6;
+/// Bytes remembered for matches, and places in their hash table (powers of two).
+pub(crate) const RECENT: usize = 2048;
+pub(crate) const RECENT_KEYS: usize = 256;
+/// Inputs that come from hashed contexts; the others are the expected byte and the repeated one.
+const HASHED: usize = INPUTS - 2;
 /// Slots shared by all byte contexts.
 pub(crate) const SLOTS: usize = 2048;
 /// Sets of mixing weights.
@@ -136,7 +141,7 @@ pub(crate) struct ByteContext {
     pub(crate) expected: Option<u8>,
     /// Below [`BYTE_CLASSES`].
     pub(crate) class: u32,
-    /// Place of the byte in its token or word, below 4.
+    /// Place of the byte in its instruction, token or word, below 8.
     pub(crate) place: u32,
     /// The bytes before this one in the new image, last one lowest.
     pub(crate) before: u32,
@@ -148,6 +153,8 @@ pub(crate) struct ByteModel {
     pub(crate) slots: [Slot; SLOTS],
     pub(crate) expected: [Slot; TRUSTS],
     pub(crate) weights: [[i32; INPUTS]; WEIGHT_SETS],
+    pub(crate) recent: Recent,
+    pub(crate) recent_trust: [Slot; 64],
 }
 
 impl ByteModel {
@@ -156,38 +163,55 @@ impl ByteModel {
             slots: [Slot::new(); SLOTS],
             expected: [Slot::with_p(3000); TRUSTS],
             weights: [[20_000; INPUTS]; WEIGHT_SETS],
+            recent: Recent::new(),
+            recent_trust: [Slot::with_p(3000); 64],
         }
     }
 
     pub(crate) fn code<C: Coder>(&mut self, c: &mut C, context: &ByteContext, byte: u8) -> u8 {
         let class = context.class % BYTE_CLASSES;
-        let place = context.place & 3;
+        let place = context.place & 7;
         let before = context.before;
         let expected = u32::from(context.expected.unwrap_or(0));
         let known = u32::from(context.expected.is_some());
-        let kind = class << 2 | place;
+        let kind = class << 3 | place;
+        // New code and changed instructions share what is known of instructions.
+        let group = match class {
+            0 | 10 => 0,
+            1 | 9 => 1,
+            c => c,
+        } << 3
+            | place;
+        let repeat = self.recent.expected();
+        let mut repeats = repeat.is_some();
+        let (repeated, length) = repeat.map_or((0, 0), |(byte, length)| (u32::from(byte), length.min(15)));
         let bases = [
-            hash(1, kind),
+            hash(1, group),
             hash(2, kind << 9 | known << 8 | expected),
-            hash(3, (before & 0xFF) << 5 | kind),
-            hash(4, before & 0xFFFF),
-            hash(5, (before & 0xFF) << 8 | expected | class << 16),
+            hash(3, (before & 0xFF) << 8 | group),
+            hash(9, repeat.map_or(0, |(byte, length)| u32::from(byte) << 5 | length.min(15) << 1 | 1)),
         ];
         let mut node = 1u32;
         let mut agrees = known != 0;
         for i in (0..8).rev() {
-            let mut index = [0usize; INPUTS - 1];
+            let mut index = [0usize; HASHED];
             let mut logits = [0i32; INPUTS];
-            for k in 0..INPUTS - 1 {
+            for k in 0..HASHED {
                 index[k] =
                     (bases[k].wrapping_add(node.wrapping_mul(0x9E35_79B1)) >> 16) as usize & (SLOTS - 1);
                 logits[k] = stretch(self.slots[index[k]].p());
             }
             let expected_bit = expected >> i & 1;
-            let trust = ((class << 2 | place) << 2 | (7 - i).min(3)) as usize % TRUSTS;
+            let trust = ((class << 2 | place & 3) << 2 | (7 - i).min(3)) as usize % TRUSTS;
             if agrees {
                 let logit = stretch(self.expected[trust].p());
-                logits[INPUTS - 1] = if expected_bit != 0 { logit } else { -logit };
+                logits[HASHED] = if expected_bit != 0 { logit } else { -logit };
+            }
+            let repeat_bit = repeated >> i & 1;
+            let repeat_trust = (length << 2 | (7 - i).min(3)) as usize & 63;
+            if repeats {
+                let logit = stretch(self.recent_trust[repeat_trust].p());
+                logits[HASHED + 1] = if repeat_bit != 0 { logit } else { -logit };
             }
             let set = (class * 3 + if agrees { 1 } else { known * 2 }) as usize % WEIGHT_SETS;
             let weights = &mut self.weights[set];
@@ -202,14 +226,19 @@ impl ByteModel {
                 weights[k] = (weights[k] + ((logits[k] * error + 0x200) >> 10)).clamp(-400_000, 400_000);
             }
             for &slot in &index {
-                self.slots[slot].learn(bit, 12);
+                self.slots[slot].learn(bit, 5);
             }
             if agrees {
                 self.expected[trust].learn(u32::from(bit == expected_bit), 14);
                 agrees = bit == expected_bit;
             }
+            if repeats {
+                self.recent_trust[repeat_trust].learn(u32::from(bit == repeat_bit), 14);
+                repeats = bit == repeat_bit;
+            }
             node = node << 1 | bit;
         }
+        self.recent.push(node as u8);
         node as u8
     }
 }
@@ -223,4 +252,54 @@ impl Slot {
 fn hash(which: u32, value: u32) -> u32 {
     let x = (value.wrapping_mul(0x2545_F491) ^ which.wrapping_mul(0x9E37_79B9)).wrapping_mul(0x85EB_CA6B);
     x ^ x >> 15
+}
+
+/// The bytes coded last, and where they seem to repeat.
+#[derive(Clone)]
+pub(crate) struct Recent {
+    pub(crate) bytes: [u8; RECENT],
+    pub(crate) keys: [u16; RECENT_KEYS],
+    /// Bytes seen, and the last three of them.
+    pub(crate) seen: u32,
+    pub(crate) last: u32,
+    /// Where the repetition goes on, and how long it is.
+    pub(crate) at: u16,
+    pub(crate) length: u16,
+}
+
+impl Recent {
+    const fn new() -> Self {
+        Self { bytes: [0; RECENT], keys: [0; RECENT_KEYS], seen: 0, last: 0, at: 0, length: 0 }
+    }
+
+    fn expected(&self) -> Option<(u8, u32)> {
+        (self.length > 0).then(|| (self.bytes[usize::from(self.at) % RECENT], u32::from(self.length)))
+    }
+
+    fn push(&mut self, byte: u8) {
+        let here = self.seen as usize % RECENT;
+        if self.length > 0 && self.bytes[usize::from(self.at) % RECENT] == byte {
+            self.length = (self.length + 1).min(1000);
+            self.at = self.at.wrapping_add(1);
+        } else {
+            self.length = 0;
+        }
+        self.bytes[here] = byte;
+        self.seen = self.seen.wrapping_add(1);
+        self.last = self.last << 8 | u32::from(byte);
+        let key = ((self.last & 0xFF_FFFF).wrapping_mul(0x9E37_79B1) >> 20) as usize % RECENT_KEYS;
+        if self.length == 0 && self.seen > 3 {
+            let at = usize::from(self.keys[key]);
+            let length = (1..=16)
+                .take_while(|&i| {
+                    self.bytes[(at + RECENT - i) % RECENT] == self.bytes[(here + 1 + RECENT - i) % RECENT]
+                })
+                .count();
+            if length >= 3 {
+                self.at = at as u16;
+                self.length = length as u16;
+            }
+        }
+        self.keys[key] = ((here + 1) % RECENT) as u16;
+    }
 }

@@ -105,6 +105,8 @@ pub(crate) struct Walker {
     pub(crate) clean_history: u8,
     pub(crate) miss_history: u8,
     pub(crate) before: u32,
+    pub(crate) insn: Instruction,
+    pub(crate) new_code: bool,
     pub(crate) errors: [u32; CLASSES],
     pub(crate) new_upper: [u32; 32],
     // Results.
@@ -152,6 +154,8 @@ impl Walker {
             clean_history: 0,
             miss_history: 0,
             before: 0,
+            insn: Instruction::new(),
+            new_code: false,
             errors: [0; CLASSES],
             new_upper: [0; 32],
             checksum: 0xEF,
@@ -396,6 +400,9 @@ impl Walker {
             }
             self.position += 1;
             self.before = self.before << 8 | u32::from(byte);
+            if self.new_code {
+                self.insn.push(byte, self.new_space.isa);
+            }
             self.left = self.left.saturating_sub(1);
             self.old = self.old.wrapping_add(1);
             if self.computes_tail && self.position == self.new_space.checksum_position() + 1 {
@@ -467,8 +474,10 @@ impl Walker {
         } else {
             None
         };
-        let class = if self.has_new && self.new_space.is_code(self.position) { NEW_CODE } else { NEW_DATA };
-        let context = ByteContext { expected, class, place: self.position & 3, before: self.before };
+        self.new_code = self.has_new && self.new_space.is_code(self.position);
+        let (class, place) =
+            if self.new_code { (NEW_CODE, u32::from(self.insn.at)) } else { (NEW_DATA, self.position & 3) };
+        let context = ByteContext { expected, class, place, before: self.before };
         out[0] = self.bytes.code(c, &context, guide.byte(self.position));
         self.emit(&out[..1]);
         Ok(1)
@@ -622,7 +631,9 @@ impl Walker {
             }
         }
         *out = bytes;
+        self.new_code = false;
         self.emit(&bytes[..len]);
+        self.insn = Instruction::new();
         Ok(len)
     }
 
@@ -686,6 +697,34 @@ impl Walker {
             _ => xtensa::wide(w, at),
         };
         (found == kind).then_some(target)
+    }
+}
+
+/// The instruction that the bytes of new code are in.
+#[derive(Clone)]
+pub(crate) struct Instruction {
+    /// Bytes of it so far.
+    pub(crate) at: u8,
+    pub(crate) len: u8,
+}
+
+impl Instruction {
+    const fn new() -> Self {
+        Self { at: 0, len: 0 }
+    }
+
+    fn push(&mut self, byte: u8, isa: Isa) {
+        if self.at == 0 {
+            self.len = match isa {
+                Isa::RiscV if byte & 3 == 3 => 4,
+                Isa::Xtensa if byte & 15 < 8 || byte & 15 >= 14 => 3,
+                _ => 2,
+            };
+        }
+        self.at += 1;
+        if self.at >= self.len {
+            *self = Self::new();
+        }
     }
 }
 

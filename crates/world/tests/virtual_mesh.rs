@@ -103,7 +103,8 @@ fn one_message_updates_a_root_and_eleven_leaves() {
     scene.trigger();
     assert!(scene.run_until_all(UpdateState::Confirmed), "reports: {:#?}", scene.errors());
     assert!(scene.running().iter().all(|running| *running == Some(scene.new)));
-    scene.world.run_for(10 * MINUTE);
+    println!("events {} at {} ms", scene.world.events(), scene.world.now().0);
+    for _ in 0..10 { let e = scene.world.events(); let t=std::time::Instant::now(); scene.world.run_for(MINUTE); println!("minute: {} events {:?}", scene.world.events()-e, t.elapsed()); }
     assert!(scene.world.stations().iter().all(|station| station.led == Some(Colour::Green)));
     assert!(scene.world.stations().iter().all(|station| station.starts == 2));
     scene.check_promises();

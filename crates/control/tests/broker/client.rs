@@ -190,6 +190,7 @@ fn start_v311(
         mqtt.set_transport(Transport::tls_with_config(rumqttc::TlsConfiguration::Rustls(tls)));
     }
     let (client, mut eventloop) = rumqttc::AsyncClient::new(mqtt, 64);
+    eventloop.set_network_options(without_delay());
     let task = tokio::spawn(async move {
         use rumqttc::{Event as E, Packet as P, SubscribeReasonCode as Code};
         loop {
@@ -239,6 +240,7 @@ fn start_v5(
     if let Some(tls) = options.tls {
         mqtt.set_transport(Transport::tls_with_config(rumqttc::TlsConfiguration::Rustls(tls)));
     }
+    mqtt.set_network_options(without_delay());
     let (client, mut eventloop) = v5::AsyncClient::new(mqtt, 64);
     let task = tokio::spawn(async move {
         use five::{Packet as P, SubscribeReasonCode as Code};
@@ -268,6 +270,13 @@ fn start_v5(
         }
     });
     (Sender::V5(client), task)
+}
+
+/// Small packets leave at once instead of waiting for the answer to the one before.
+fn without_delay() -> rumqttc::NetworkOptions {
+    let mut options = rumqttc::NetworkOptions::new();
+    options.set_tcp_nodelay(true);
+    options
 }
 
 fn qos_v311(qos: u8) -> rumqttc::QoS {

@@ -62,7 +62,8 @@ pub struct Advertise {
 }
 
 impl Advertise {
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+    /// Reads it; `None` when the bytes are none.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
         let head = bytes.first_chunk::<28>()?;
         let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let half = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
@@ -77,7 +78,8 @@ impl Advertise {
         sound.then_some(Self { description, held: half(14), hops: head[16] })
     }
 
-    pub(crate) fn write(&self, out: &mut [u8; MAX_ADVERTISE_BYTES]) -> usize {
+    /// Writes it.
+    pub fn write(&self, out: &mut [u8; MAX_ADVERTISE_BYTES]) -> usize {
         out.fill(0);
         out[0..4].copy_from_slice(&self.description.cast_id.0.to_le_bytes());
         out[4..8].copy_from_slice(&self.description.id().0.to_le_bytes());
@@ -115,7 +117,8 @@ pub struct Request {
 }
 
 impl Request {
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+    /// Reads it; `None` when the bytes are none.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
         let head = bytes.first_chunk::<REQUEST_BYTES>()?;
         let mut id = [0; 8];
         id.copy_from_slice(&head[4..12]);
@@ -127,7 +130,8 @@ impl Request {
         })
     }
 
-    pub(crate) fn write(&self) -> [u8; REQUEST_BYTES] {
+    /// Writes it.
+    pub fn write(&self) -> [u8; REQUEST_BYTES] {
         let mut out = [0; REQUEST_BYTES];
         out[0..4].copy_from_slice(&self.object.0.to_le_bytes());
         out[4..12].copy_from_slice(&self.sender.0.to_le_bytes());
@@ -155,7 +159,8 @@ pub struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
+    /// Reads it; `None` when the bytes are none.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let head = bytes.first_chunk::<DATA_HEADER_BYTES>()?;
         if head[0..2] != DATA_MAGIC {
             return None;
@@ -172,7 +177,8 @@ impl<'a> Data<'a> {
         })
     }
 
-    pub(crate) fn write(&self, out: &mut [u8]) -> Option<usize> {
+    /// Writes it.
+    pub fn write(&self, out: &mut [u8]) -> Option<usize> {
         let out = out.get_mut(..DATA_FRAME_BYTES)?;
         out[0..2].copy_from_slice(&DATA_MAGIC);
         out[2..4].copy_from_slice(&self.object.to_le_bytes());

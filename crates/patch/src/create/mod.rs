@@ -133,6 +133,17 @@ pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, Crea
         }
     }
 
+    if std::env::var("DUMP").is_ok() {
+        for k in &commands {
+            std::eprintln!(
+                "{} new {:#x} len {} old {:x?}",
+                if k.old.is_some() { "copy" } else { "new" },
+                k.new,
+                k.len,
+                k.old
+            );
+        }
+    }
     // First walk: which references went where.
     let spans = new.len() / SPAN as usize + 1;
     let all_dirty = vec![true; spans];
