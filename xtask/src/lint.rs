@@ -1,0 +1,31 @@
+//! `cargo xtask lint`: what a change must pass before anybody reads it.
+
+use crate::Outcome;
+use crate::shell::{cargo, run, succeeds, target_dir};
+
+pub fn task(arguments: &[String]) -> Outcome {
+    if let Some(unknown) = arguments.first() {
+        return Err(format!("expected no argument, found {unknown}"));
+    }
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run(cargo()
+        .args(["clippy", "--manifest-path", "fuzz/Cargo.toml", "--all-targets", "--", "-D", "warnings"])
+        .env("CARGO_TARGET_DIR", target_dir()))?;
+    dependencies()
+}
+
+/// Licences, bans and sources never need the network; advisories need their database.
+fn dependencies() -> Outcome {
+    if !succeeds(cargo().args(["deny", "--version"])) {
+        return Err("cargo-deny is missing: cargo install --locked cargo-deny".into());
+    }
+    run(cargo().args(["deny", "--all-features", "check", "bans", "licenses", "sources"]))?;
+    if succeeds(cargo().args(["deny", "fetch", "db"])) {
+        run(cargo().args(["deny", "--all-features", "check", "advisories"]))
+    } else {
+        println!("skipped: the advisory database cannot be reached, so no dependency was checked against it");
+        Ok(())
+    }
+}
