@@ -21,7 +21,15 @@ fn dependencies() -> Outcome {
     if !succeeds(cargo().args(["deny", "--version"])) {
         return Err("cargo-deny is missing: cargo install --locked cargo-deny".into());
     }
-    run(cargo().args(["deny", "--all-features", "check", "bans", "licenses", "sources"]))?;
+    run(cargo().args([
+        "deny",
+        "--all-features",
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ]))?;
     if succeeds(cargo().args(["deny", "fetch", "db"])) {
         run(cargo().args(["deny", "--all-features", "check", "advisories"]))
     } else {

@@ -43,7 +43,9 @@ pub fn task(arguments: &[String]) -> Outcome {
         let (flash, ram) = (sizes.flash(), sizes.static_ram());
         println!("{what:<40}{text:>9}{rodata:>9}{data:>9}{bss:>9}{flash:>12}{ram:>12}");
     }
-    println!("The node's static RAM is all of its state and a receive buffer of 1536 bytes; no heap is used.");
+    println!(
+        "The node's static RAM is all of its state and a receive buffer of 1536 bytes; no heap is used."
+    );
     Ok(())
 }
 
