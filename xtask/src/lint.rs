@@ -8,7 +8,9 @@ pub fn task(arguments: &[String]) -> Outcome {
         return Err(format!("expected no argument, found {unknown}"));
     }
     run(cargo().args(["fmt", "--all", "--check"]))?;
-    run(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
+    for workspace in ["fuzz/Cargo.toml", "xtask/size-probe/Cargo.toml"] {
+        run(cargo().args(["fmt", "--manifest-path", workspace, "--check"]))?;
+    }
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     run(cargo()
         .args(["clippy", "--manifest-path", "fuzz/Cargo.toml", "--all-targets", "--", "-D", "warnings"])
