@@ -194,6 +194,7 @@ impl Decoder {
                     self.result = header.result;
                     self.body_left = header.body_len;
                     self.walker.new_len = header.new_len;
+                    self.walker.reads_back = header.reads_back;
                     self.stage = START;
                     return Ok(consumed + 1);
                 }

@@ -3,7 +3,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 2 | `RP` |
-//! | 1 | version, 1 |
+//! | 1 | version, 1; its highest bit says that the decoder reads back what it made |
 //! | 8 | first bytes of the old image's hash; zeros: no old image is needed |
 //! | 8 | first bytes of the SHA-256 of the whole new file |
 //! | 1–4 | length of the new file, LEB128 |
@@ -22,6 +22,7 @@ use crate::space::MAX_IMAGE_BYTES;
 pub const MAGIC: [u8; 2] = *b"RP";
 /// Version of the format.
 pub const VERSION: u8 = 1;
+const READS_BACK: u8 = 0x80;
 /// Bytes of a hash kept in a patch.
 pub const ID_BYTES: usize = 8;
 /// A header is never longer.
@@ -40,6 +41,8 @@ pub struct PatchHeader {
     pub body_len: u32,
     /// Length of this header in bytes.
     pub header_len: u8,
+    /// Whether the decoder calls [`crate::OldImage::read_back`].
+    pub reads_back: bool,
 }
 
 impl PatchHeader {
@@ -53,7 +56,7 @@ impl PatchHeader {
             return Err(PatchError::NotAPatch);
         }
         let (&version, rest) = rest.split_first().ok_or(PatchError::Truncated)?;
-        if version != VERSION {
+        if version & !READS_BACK != VERSION {
             return Err(PatchError::Version { found: version });
         }
         let (&base, rest) = rest.split_first_chunk().ok_or(PatchError::Truncated)?;
@@ -64,7 +67,7 @@ impl PatchHeader {
             return Err(PatchError::TooLong { length: new_len, limit: MAX_IMAGE_BYTES });
         }
         let header_len = (bytes.len() - rest.len()) as u8;
-        Ok(Self { base, result, new_len, body_len, header_len })
+        Ok(Self { base, result, new_len, body_len, header_len, reads_back: version & READS_BACK != 0 })
     }
 
     /// Whether the patch needs an old image.
@@ -93,7 +96,7 @@ impl PatchHeader {
     #[cfg(feature = "create")]
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend(MAGIC);
-        out.push(VERSION);
+        out.push(VERSION | if self.reads_back { READS_BACK } else { 0 });
         out.extend(self.base);
         out.extend(self.result);
         for mut n in [self.new_len, self.body_len] {

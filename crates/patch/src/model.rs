@@ -120,14 +120,14 @@ impl Number {
 }
 
 /// Contexts mixed for each bit of a byte.
-pub(crate) const INPUTS: usize = 6;
+pub(crate) const INPUTS: usize = 7;
 /// Bytes remembered for matches, and places in their hash table (powers of two).
 pub(crate) const RECENT: usize = 2048;
 pub(crate) const RECENT_KEYS: usize = 256;
 /// Inputs that come from hashed contexts; the others are the expected byte and the repeated one.
 const HASHED: usize = INPUTS - 2;
 /// Slots shared by all byte contexts.
-pub(crate) const SLOTS: usize = 2048;
+pub(crate) const SLOTS: usize = 16384;
 /// Sets of mixing weights.
 pub(crate) const WEIGHT_SETS: usize = 33;
 /// Kinds of bytes: the classes of tokens, new bytes in code, new bytes elsewhere.
@@ -145,6 +145,8 @@ pub(crate) struct ByteContext {
     pub(crate) place: u32,
     /// The bytes before this one in the new image, last one lowest.
     pub(crate) before: u32,
+    /// First byte of the instruction; for that byte itself, the one of the instruction before.
+    pub(crate) first: u32,
 }
 
 /// Codes a byte by mixing the predictions of several contexts.
@@ -189,6 +191,7 @@ impl ByteModel {
             hash(1, group),
             hash(2, kind << 9 | known << 8 | expected),
             hash(3, (before & 0xFF) << 8 | group),
+            hash(4, context.first << 8 | group),
             hash(9, repeat.map_or(0, |(byte, length)| u32::from(byte) << 5 | length.min(15) << 1 | 1)),
         ];
         let mut node = 1u32;

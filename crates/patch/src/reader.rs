@@ -53,6 +53,8 @@ pub(crate) struct Reader {
     /// Bytes that may be asked for.
     pub(crate) usable: u8,
     pub(crate) area: u8,
+    /// Whether the bytes are of the new image, read back.
+    pub(crate) made: bool,
     /// Upper halves loaded by `lui`, by register; `known` has a bit for each.
     pub(crate) upper: [u32; 32],
     pub(crate) known: u32,
@@ -67,14 +69,19 @@ impl Reader {
             held: 0,
             usable: 0,
             area: 0,
+            made: false,
             upper: [0; 32],
             known: 0,
         }
     }
 
     /// A copy command begins: what registers hold is unknown.
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, made: bool) {
         self.known = 0;
+        if self.made != made {
+            self.made = made;
+            self.usable = 0;
+        }
     }
 
     /// The token at `position` of the old image, at most `limit` (1 or more) bytes long.
@@ -105,7 +112,7 @@ impl Reader {
         let Some(segment) = space.segment_at(position).copied() else {
             token.len = (4 - (position & 3)).min(limit) as u8;
             let bytes = token.bytes.get_mut(..usize::from(token.len)).unwrap_or_default();
-            old.read(position, bytes).map_err(|_| PatchError::OldImage { position })?;
+            read(old, self.made, position, bytes)?;
             return Ok(token);
         };
         let offset = position.wrapping_sub(self.start);
@@ -161,7 +168,7 @@ impl Reader {
         let held = (left as usize).min(WINDOW);
         self.usable = 0;
         let bytes = self.bytes.get_mut(..held).unwrap_or_default();
-        old.read(position, bytes).map_err(|_| PatchError::OldImage { position })?;
+        read(old, self.made, position, bytes)?;
         self.start = position;
         self.held = held as u8;
         self.area = match space.isa {
@@ -317,6 +324,17 @@ impl Token {
             _ => 0,
         }
     }
+}
+
+/// Reads from the old image, or from what was made of the new one.
+pub(crate) fn read<O: OldImage>(
+    old: &mut O,
+    made: bool,
+    position: u32,
+    bytes: &mut [u8],
+) -> Result<(), PatchError> {
+    let done = if made { old.read_back(position, bytes) } else { old.read(position, bytes) };
+    done.map_err(|_| PatchError::OldImage { position })
 }
 
 fn pointer(space: &Space, word: u32) -> (Kind, u32) {

@@ -19,6 +19,8 @@ use crate::{OldImage, PatchError};
 
 /// New bytes that share one flag "all as predicted".
 pub(crate) const SPAN: u32 = 512;
+/// The new image is read back only so far behind: by then its page has been handed out, window and all.
+pub(crate) const BACK: u32 = 4096 + 256;
 /// A step makes at most this many bytes.
 pub(crate) const STEP_OUTPUT: usize = 8;
 /// Where the ELF file's SHA-256 is (app descriptor at 32, field at 144; `esp_app_desc.h`).
@@ -42,8 +44,29 @@ pub(crate) enum Phase {
 pub(crate) struct Command {
     pub(crate) new: u32,
     pub(crate) len: u32,
-    /// Old position to copy from, or `None` for new bytes.
-    pub(crate) old: Option<u32>,
+    pub(crate) source: Source,
+}
+
+/// Where a command's bytes come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    /// The patch.
+    New,
+    /// This position of the old image.
+    Old(u32),
+    /// This position of the new image, [`BACK`] or more before.
+    Made(u32),
+}
+
+impl Source {
+    /// The same, `n` bytes further on.
+    pub(crate) fn plus(self, n: u32) -> Self {
+        match self {
+            Self::New => Self::New,
+            Self::Old(p) => Self::Old(p + n),
+            Self::Made(p) => Self::Made(p + n),
+        }
+    }
 }
 
 /// What the encoder knows beforehand. The decoder's is empty.
@@ -82,6 +105,7 @@ pub(crate) struct Walker {
     pub(crate) index: u16,
     pub(crate) has_old: bool,
     pub(crate) has_new: bool,
+    pub(crate) reads_back: bool,
     pub(crate) same_segments: bool,
     pub(crate) computes_tail: bool,
     pub(crate) fresh_elf_hash: bool,
@@ -97,6 +121,9 @@ pub(crate) struct Walker {
     pub(crate) copying: bool,
     pub(crate) left: u32,
     pub(crate) old: u32,
+    /// Reading position of a copy, and whether it is one of the new image.
+    pub(crate) from: u32,
+    pub(crate) made: bool,
     pub(crate) command_old: u32,
     pub(crate) command_len: u32,
     // Recent past.
@@ -120,6 +147,7 @@ pub(crate) struct Walker {
     pub(crate) other_flags: [Flag; CLASSES * 4],
     pub(crate) command_flags: [Flag; 8],
     pub(crate) number_map_from: Number,
+    pub(crate) number_made: Number,
     pub(crate) number_map_shift: Number,
     pub(crate) number_new_len: Number,
     pub(crate) number_copy_len: Number,
@@ -134,6 +162,7 @@ impl Walker {
             index: 0,
             has_old: false,
             has_new: false,
+            reads_back: false,
             same_segments: false,
             computes_tail: false,
             fresh_elf_hash: false,
@@ -147,6 +176,8 @@ impl Walker {
             copying: false,
             left: 0,
             old: 0,
+            from: 0,
+            made: false,
             command_old: 0,
             command_len: 0,
             span: u32::MAX,
@@ -166,6 +197,7 @@ impl Walker {
             other_flags: [Flag::even(); CLASSES * 4],
             command_flags: [Flag::even(); 8],
             number_map_from: Number::new(),
+            number_made: Number::new(),
             number_map_shift: Number::new(),
             number_new_len: Number::new(),
             number_copy_len: Number::new(),
@@ -405,6 +437,7 @@ impl Walker {
             }
             self.left = self.left.saturating_sub(1);
             self.old = self.old.wrapping_add(1);
+            self.from = self.from.wrapping_add(1);
             if self.computes_tail && self.position == self.new_space.checksum_position() + 1 {
                 self.image_hash = self.sha.clone().finish();
             }
@@ -416,28 +449,41 @@ impl Walker {
         let plan = if C::ENCODING {
             let i = guide.commands.partition_point(|k| k.new <= self.position);
             let k = guide.commands.get(i.wrapping_sub(1)).copied();
-            let k = k.unwrap_or(Command { new: 0, len: self.new_len, old: None });
+            let k = k.unwrap_or(Command { new: 0, len: self.new_len, source: Source::New });
             let skip = self.position - k.new;
-            Command { new: self.position, len: k.len - skip, old: k.old.map(|o| o + skip) }
+            Command { new: self.position, len: k.len - skip, source: k.source.plus(skip) }
         } else {
-            Command { new: 0, len: 0, old: None }
+            Command { new: 0, len: 0, source: Source::New }
         };
         let was_copying = usize::from(self.copying);
-        self.copying = self.command_flags[was_copying].code(c, plan.old.is_some());
+        self.copying = self.command_flags[was_copying].code(c, plan.source != Source::New);
         let next = self.map.next_start(self.position).min(self.new_len);
         let gap = next - self.position;
         if self.copying {
             let mapped = self.position.wrapping_sub(self.map.shift_to(self.position));
-            let by_map = self.command_flags[2].code(c, plan.old == Some(mapped));
-            let from = if by_map {
-                mapped
+            let by_map = self.command_flags[2].code(c, plan.source == Source::Old(mapped));
+            self.made = !by_map
+                && self.reads_back
+                && self.command_flags[3].code(c, matches!(plan.source, Source::Made(_)));
+            if self.made {
+                let from = if let Source::Made(from) = plan.source { from } else { 0 };
+                let reach = self.position.saturating_sub(BACK);
+                let back = self.number_made.code(c, reach.wrapping_sub(from));
+                self.from =
+                    reach.checked_sub(back).ok_or(PatchError::Corrupt("a copy from before the image"))?;
             } else {
-                let distance = plan.old.unwrap_or(0).wrapping_sub(self.old);
-                self.old.wrapping_add(self.number_copy_old.code_signed(c, distance as i32) as u32)
-            };
-            self.old = from;
-            self.command_old = from;
-            self.reader.begin();
+                let from = if by_map {
+                    mapped
+                } else {
+                    let from = if let Source::Old(from) = plan.source { from } else { 0 };
+                    let distance = from.wrapping_sub(self.old);
+                    self.old.wrapping_add(self.number_copy_old.code_signed(c, distance as i32) as u32)
+                };
+                self.old = from;
+                self.from = from;
+                self.command_old = from;
+            }
+            self.reader.begin(self.made);
         }
         let whole = self.command_flags[4 + usize::from(self.copying)].code(c, plan.len == gap);
         let len = if whole {
@@ -450,7 +496,7 @@ impl Walker {
         if len == 0 || len > self.new_len - self.position {
             return Err(PatchError::Corrupt("a command runs past the image's end"));
         }
-        if self.copying && self.old.checked_add(len).is_none() {
+        if self.copying && self.from.checked_add(len).is_none() {
             return Err(PatchError::Corrupt("a copy runs past every image's end"));
         }
         self.left = len;
@@ -477,7 +523,7 @@ impl Walker {
         self.new_code = self.has_new && self.new_space.is_code(self.position);
         let (class, place) =
             if self.new_code { (NEW_CODE, u32::from(self.insn.at)) } else { (NEW_DATA, self.position & 3) };
-        let context = ByteContext { expected, class, place, before: self.before };
+        let context = ByteContext { expected, class, place, before: self.before, first: u32::from(self.insn.first) };
         out[0] = self.bytes.code(c, &context, guide.byte(self.position));
         self.emit(&out[..1]);
         Ok(1)
@@ -485,6 +531,9 @@ impl Walker {
 
     /// Where an address of the old image is now, as far as the commands tell.
     fn moved(&self, target: u32) -> u32 {
+        if self.made {
+            return target;
+        }
         let Some(position) = self.old_space.position_of(target) else { return target };
         let here = self.position.wrapping_sub(self.old);
         let shift = if position.wrapping_sub(self.command_old) <= self.command_len {
@@ -503,7 +552,8 @@ impl Walker {
         out: &mut [u8; STEP_OUTPUT],
     ) -> Result<usize, PatchError> {
         let limit = self.left.min(self.run());
-        let token = self.reader.token(old, &self.old_space, self.old, limit)?;
+        let space = if self.made { &self.new_space } else { &self.old_space };
+        let token = self.reader.token(old, space, self.from, limit)?;
         let len = usize::from(token.len);
         let class = token.kind.class();
         let address = self.new_space.address_of(self.position);
@@ -539,7 +589,7 @@ impl Walker {
         let mut state = 0;
         if has_target {
             base = self.moved(token.target);
-            if let Some(learnt) = self.learnt.get(token.target) {
+            if let Some(learnt) = self.learnt.get(token.target).filter(|_| !self.made) {
                 state = 1 + usize::from(learnt != base);
                 if let Some(bytes) = self.rewrite(&token, address, learnt) {
                     add(bytes);
@@ -549,7 +599,7 @@ impl Walker {
                 add(bytes);
             }
             let error = self.errors[class];
-            if error != 0 {
+            if error != 0 && !self.made {
                 if let Some(bytes) = self.rewrite(&token, address, base.wrapping_add(error)) {
                     add(bytes);
                 }
@@ -596,22 +646,24 @@ impl Walker {
                 });
                 let expected = candidates.first().copied().unwrap_or(plain);
                 let mut bytes = [0u8; STEP_OUTPUT];
-                let mut before = self.before;
+                let (mut before, mut first) = (self.before, u32::from(self.insn.first));
                 for i in 0..len {
                     let context = ByteContext {
                         expected: Some(expected[i]),
                         class: class as u32,
                         place: i as u32,
                         before,
+                        first,
                     };
                     bytes[i] = self.bytes.code(c, &context, wanted[i]);
                     before = before << 8 | u32::from(bytes[i]);
+                    first = u32::from(bytes[0]);
                 }
                 bytes
             }
         };
 
-        if has_target {
+        if has_target && !self.made {
             if let Some(went) = self.target_in(token.kind, len, &bytes, address) {
                 c.note_reference(token.target, went);
                 if went != base {
@@ -622,7 +674,7 @@ impl Walker {
                 }
             }
         }
-        if self.old_space.isa == Isa::RiscV && len == 4 {
+        if self.new_space.isa == Isa::RiscV && len == 4 {
             let word = word_of(&bytes);
             if riscv::is_lui(word) {
                 if let Some(upper) = self.new_upper.get_mut(riscv::rd(word) as usize) {
@@ -633,7 +685,7 @@ impl Walker {
         *out = bytes;
         self.new_code = false;
         self.emit(&bytes[..len]);
-        self.insn = Instruction::new();
+        self.insn = Instruction { first: bytes[0], ..Instruction::new() };
         Ok(len)
     }
 
@@ -706,15 +758,18 @@ pub(crate) struct Instruction {
     /// Bytes of it so far.
     pub(crate) at: u8,
     pub(crate) len: u8,
+    /// First byte of it, or of the last one.
+    pub(crate) first: u8,
 }
 
 impl Instruction {
     const fn new() -> Self {
-        Self { at: 0, len: 0 }
+        Self { at: 0, len: 0, first: 0 }
     }
 
     fn push(&mut self, byte: u8, isa: Isa) {
         if self.at == 0 {
+            self.first = byte;
             self.len = match isa {
                 Isa::RiscV if byte & 3 == 3 => 4,
                 Isa::Xtensa if byte & 15 < 8 || byte & 15 >= 14 => 3,
@@ -723,7 +778,7 @@ impl Instruction {
         }
         self.at += 1;
         if self.at >= self.len {
-            *self = Self::new();
+            self.at = 0;
         }
     }
 }

@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use crate::map::{AddressMap, MAP_ENTRIES};
 use crate::space::{OUTSIDE, Space};
-use crate::walk::Command;
+use crate::walk::{Command, Source};
 
 /// What a wrong prediction costs, in bits: of a reference, and of a copy's source.
 const REFERENCE: u32 = 6;
@@ -31,7 +31,7 @@ pub(super) fn fit(
 ) -> AddressMap {
     let mut sightings = Vec::new();
     for k in commands {
-        if let Some(from) = k.old {
+        if let Source::Old(from) = k.source {
             sightings.push(sighting(from, k.new, COPY));
         }
     }

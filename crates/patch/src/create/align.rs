@@ -10,10 +10,10 @@ use std::vec::Vec;
 
 use super::complete;
 use super::normal::Normal;
-use crate::walk::Command;
+use crate::walk::{BACK, Command, Source};
 
 /// Costs in 1/16 bit, found by measurement (see docs/patch-format.md).
-const SWITCH: u32 = 16 * 26;
+const SWITCH: u32 = 16 * 21;
 const ENTER_NEW: u32 = 16 * 8;
 const NEW_BYTE: u32 = 100;
 const MISFIT: u32 = 120;
@@ -22,7 +22,7 @@ const BLANK_DIFFERS: u32 = 4;
 const HOPELESS: u32 = 16 * 44;
 const MAX_STATES: usize = 48;
 /// Strings looked up.
-const KEY: usize = 8;
+const KEY: usize = 7;
 const HASH_BITS: u32 = 18;
 /// Places tried for each string, and of these kept.
 const TRIES: usize = 64;
@@ -48,37 +48,81 @@ struct Node {
 
 const ROOT: u32 = u32::MAX;
 
-pub(super) fn commands(old: &[u8], new: &[u8], old_normal: &Normal, new_normal: &Normal) -> Vec<Command> {
-    if old.is_empty() || new.is_empty() {
-        return complete([], new.len() as u32);
+/// Old and new image one behind the other: a place in it is a place to copy from.
+struct Places<'a> {
+    old: &'a [u8],
+    new: &'a [u8],
+    old_normal: &'a [u8],
+    new_normal: &'a [u8],
+    read_back: bool,
+}
+
+impl Places<'_> {
+    fn normal(&self, place: usize) -> Option<u8> {
+        let old_len = self.old.len();
+        if place < old_len {
+            Some(self.old_normal[place])
+        } else {
+            self.new_normal.get(place - old_len).copied()
+        }
     }
-    let nodes = Path::find(old, new, &old_normal.bytes, &new_normal.bytes);
+
+    fn byte(&self, place: usize) -> u8 {
+        let old_len = self.old.len();
+        if place < old_len { self.old[place] } else { self.new[place - old_len] }
+    }
+
+    /// How far the normal bytes from `place` on equal those of the new image from `n` on.
+    fn common(&self, place: usize, n: usize) -> usize {
+        let old_len = self.old.len();
+        let from =
+            if place < old_len { &self.old_normal[place..] } else { &self.new_normal[place - old_len..] };
+        from.iter().zip(&self.new_normal[n..]).take(LONGEST).take_while(|(a, b)| a == b).count()
+    }
+}
+
+pub(super) fn commands(
+    old: &[u8],
+    new: &[u8],
+    old_normal: &Normal,
+    new_normal: &Normal,
+    read_back: bool,
+) -> Vec<Command> {
+    let places = Places { old, new, old_normal: &old_normal.bytes, new_normal: &new_normal.bytes, read_back };
     let mut copies: Vec<Command> = Vec::new();
-    for copy in nodes {
+    for copy in Path::find(&places) {
         match copies.last_mut() {
-            Some(last) if last.new + last.len == copy.new && last.old.map(|o| o + last.len) == copy.old => {
+            Some(last) if last.new + last.len == copy.new && last.source.plus(last.len) == copy.source => {
                 last.len += copy.len;
             }
             _ => copies.push(copy),
         }
     }
-    begin_on_tokens(&mut copies, &old_normal.starts);
+    begin_on_tokens(&mut copies, &old_normal.starts, &new_normal.starts);
     complete(copies, new.len() as u32)
 }
 
 /// Moves the start of copies back to where an old token begins.
-fn begin_on_tokens(copies: &mut [Command], starts: &[bool]) {
+fn begin_on_tokens(copies: &mut [Command], old_starts: &[bool], new_starts: &[bool]) {
     for i in 0..copies.len() {
-        let Some(old) = copies[i].old else { continue };
-        let back =
-            (0..4).find(|&b| old < b || starts.get((old - b) as usize).copied().unwrap_or(true)).unwrap_or(0);
+        let (from, starts) = match copies[i].source {
+            Source::Old(from) => (from, old_starts),
+            Source::Made(from) => (from, new_starts),
+            Source::New => continue,
+        };
+        let back = (0..4)
+            .find(|&b| from < b || starts.get((from - b) as usize).copied().unwrap_or(true))
+            .unwrap_or(0);
         let room = copies[i].new - if i > 0 { copies[i - 1].new + 1 } else { 0 };
-        if back == 0 || old < back || room < back {
+        if back == 0 || from < back || room < back {
             continue;
         }
         copies[i].new -= back;
-        copies[i].old = Some(old - back);
         copies[i].len += back;
+        copies[i].source = match copies[i].source {
+            Source::Made(from) => Source::Made(from - back),
+            _ => Source::Old(from - back),
+        };
         if i > 0 {
             let start = copies[i].new;
             let before = &mut copies[i - 1];
@@ -93,19 +137,21 @@ struct Index {
 }
 
 impl Index {
-    fn of(bytes: &[u8]) -> Self {
-        let mut index = Self { head: vec![u32::MAX; 1 << HASH_BITS], previous: vec![u32::MAX; bytes.len()] };
-        for (i, key) in bytes.windows(KEY).enumerate() {
-            let slot = &mut index.head[Self::slot(key)];
-            index.previous[i] = *slot;
+    fn new(len: usize) -> Self {
+        Self { head: vec![u32::MAX; 1 << HASH_BITS], previous: vec![u32::MAX; len] }
+    }
+
+    fn add(&mut self, bytes: &[u8], i: usize) {
+        if let Some(key) = bytes.get(i..i + KEY) {
+            let slot = &mut self.head[Self::slot(key)];
+            self.previous[i] = *slot;
             *slot = i as u32;
         }
-        index
     }
 
     fn slot(key: &[u8]) -> usize {
-        let mut bytes = [0; KEY];
-        bytes.copy_from_slice(&key[..KEY]);
+        let mut bytes = [0; 8];
+        bytes[..KEY].copy_from_slice(&key[..KEY]);
         (u64::from_le_bytes(bytes).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - HASH_BITS)) as usize
     }
 }
@@ -116,21 +162,29 @@ struct Path {
 }
 
 impl Path {
-    fn find(old: &[u8], new: &[u8], old_normal: &[u8], new_normal: &[u8]) -> Vec<Command> {
-        let index = Index::of(old_normal);
+    fn find(places: &Places<'_>) -> Vec<Command> {
+        let (old_len, new_len) = (places.old.len(), places.new.len());
+        let mut old_index = Index::new(old_len);
+        (0..old_len).for_each(|i| old_index.add(places.old_normal, i));
+        let mut new_index = Index::new(if places.read_back { new_len } else { 0 });
         let mut path = Self {
-            nodes: vec![
-                Node { new: 0, shift: None, parent: ROOT },
-                Node { new: 0, shift: Some(0), parent: ROOT },
-            ],
-            states: vec![State { shift: None, cost: 0, node: 0 }, State { shift: Some(0), cost: 0, node: 1 }],
+            nodes: vec![Node { new: 0, shift: None, parent: ROOT }],
+            states: vec![State { shift: None, cost: 0, node: 0 }],
         };
+        if old_len > 0 {
+            path.nodes.push(Node { new: 0, shift: Some(0), parent: ROOT });
+            path.states.push(State { shift: Some(0), cost: 0, node: 1 });
+        }
         let mut looked = 0;
-        for n in 0..new.len() {
+        for n in 0..new_len {
+            if places.read_back && n >= BACK as usize {
+                new_index.add(places.new_normal, n - BACK as usize);
+            }
             let best = path.best();
-            if n + KEY <= new.len() && (!fits(best, n, old_normal, new_normal) || n - looked > LOOK_EVERY) {
+            if n + KEY <= new_len && (!fits(best, n, places) || n - looked > LOOK_EVERY) {
                 looked = n;
-                path.look_up(&index, best, n, old_normal, new_normal);
+                path.look_up(&old_index, best, n, 0, places);
+                path.look_up(&new_index, best, n, old_len, places);
             }
             path.change(best, None, ENTER_NEW, n);
             for state in &mut path.states {
@@ -138,22 +192,24 @@ impl Path {
                     state.cost += NEW_BYTE;
                     continue;
                 };
-                let from = n as i64 + shift;
-                state.cost += match old_normal.get(from as usize) {
-                    Some(&byte) if from >= 0 && byte == new_normal[n] => {
-                        if old[from as usize] == new[n] {
+                let place = (n as i64 + shift) as usize; // negative: beyond every image
+                let at_seam = place == old_len && path.nodes[state.node as usize].new != n as u32;
+                state.cost += match places.normal(place) {
+                    Some(_) if at_seam => HOPELESS * 4,
+                    Some(byte) if byte == places.new_normal[n] => {
+                        if places.byte(place) == places.new[n] {
                             0
                         } else {
                             BLANK_DIFFERS
                         }
                     }
-                    Some(_) if from >= 0 => MISFIT,
-                    _ => HOPELESS * 4,
+                    Some(_) => MISFIT,
+                    None => HOPELESS * 4,
                 };
             }
             path.prune();
         }
-        path.commands(new.len())
+        path.commands(new_len, old_len)
     }
 
     fn best(&self) -> State {
@@ -183,28 +239,28 @@ impl Path {
         }
     }
 
-    fn look_up(&mut self, index: &Index, best: State, n: usize, old: &[u8], new: &[u8]) {
+    /// Offers the best places in an index, which begins at place `base`.
+    fn look_up(&mut self, index: &Index, best: State, n: usize, base: usize, places: &Places<'_>) {
         let mut kept = [(0usize, 0i64); KEPT];
-        let mut place = index.head[Index::slot(&new[n..])];
+        let mut at = index.head[Index::slot(&places.new_normal[n..])];
         for _ in 0..TRIES {
-            if place == u32::MAX {
+            if at == u32::MAX {
                 break;
             }
-            let at = place as usize;
-            let most = LONGEST.min(old.len() - at).min(new.len() - n);
-            let length = (0..most).find(|&i| old[at + i] != new[n + i]).unwrap_or(most);
+            let length = places.common(base + at as usize, n);
             if length >= KEY {
-                let shift = at as i64 - n as i64;
+                let shift = (base + at as usize) as i64 - n as i64;
                 let score = length * 8 + 40 - far(best, shift) as usize;
                 if let Some(worst) = kept.iter_mut().min_by_key(|k| k.0).filter(|k| k.0 < score) {
                     *worst = (score, shift);
                 }
             }
-            place = index.previous[at];
+            at = index.previous[at as usize];
         }
         for (score, shift) in kept {
             if score > 0 {
-                self.change(best, Some(shift), SWITCH + far(best, shift) * 8, n);
+                let far = if base == 0 { far(best, shift) } else { 18 };
+                self.change(best, Some(shift), SWITCH + far * 8, n);
             }
         }
     }
@@ -221,14 +277,19 @@ impl Path {
         }
     }
 
-    fn commands(&self, new_len: usize) -> Vec<Command> {
+    fn commands(&self, new_len: usize, old_len: usize) -> Vec<Command> {
         let mut copies = Vec::new();
         let mut end = new_len as u32;
         let mut node = self.best().node;
         while node != ROOT {
             let Node { new, shift, parent } = self.nodes[node as usize];
             if let Some(shift) = shift.filter(|_| end > new) {
-                copies.push(Command { new, len: end - new, old: Some((i64::from(new) + shift) as u32) });
+                let place = (i64::from(new) + shift) as u32;
+                let source = match place.checked_sub(old_len as u32) {
+                    None => Source::Old(place),
+                    Some(made) => Source::Made(made),
+                };
+                copies.push(Command { new, len: end - new, source });
             }
             end = new;
             node = parent;
@@ -244,7 +305,9 @@ fn far(best: State, shift: i64) -> u32 {
 }
 
 /// Whether the best state fits the next few bytes.
-fn fits(best: State, n: usize, old: &[u8], new: &[u8]) -> bool {
-    let Some(from) = best.shift.map(|s| n as i64 + s).filter(|&f| f >= 0) else { return false };
-    old.get(from as usize..from as usize + KEY) == new.get(n..n + KEY)
+fn fits(best: State, n: usize, places: &Places<'_>) -> bool {
+    let Some(place) = best.shift.map(|s| n as i64 + s).filter(|&f| f >= 0) else { return false };
+    (0..KEY).all(|i| {
+        n + i < places.new.len() && places.normal(place as usize + i) == Some(places.new_normal[n + i])
+    })
 }

@@ -10,8 +10,8 @@ use crate::digest::Sha256;
 use crate::header::{ID_BYTES, PatchHeader};
 use crate::map::AddressMap;
 use crate::space::{MAX_IMAGE_BYTES, Space};
-use crate::walk::{Command, Guide, SPAN, STEP_OUTPUT, Setup, Walker};
-use crate::{OldImage, PatchError};
+use crate::walk::{Command, Guide, SPAN, STEP_OUTPUT, Setup, Source, Walker};
+use crate::{OldImage, OldImageError, PatchError};
 
 mod addresses;
 mod align;
@@ -23,11 +23,14 @@ mod normal;
 pub struct Options {
     /// Use what is known of ESP images and instruction sets. Off: any two files.
     pub understand_code: bool,
+    /// Let the decoder read back what it made: smaller where much is new, needs
+    /// [`OldImage::read_back`] on the node.
+    pub read_back: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { understand_code: true }
+        Self { understand_code: true, read_back: true }
     }
 }
 
@@ -126,24 +129,14 @@ pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, Crea
         // Sent in any case: no reason to break a copy.
         new_normal.bytes[176..208].copy_from_slice(&old_normal.bytes[176..208]);
     }
-    let mut commands = align::commands(old, new, &old_normal, &new_normal);
+    let mut commands = align::commands(old, new, &old_normal, &new_normal, options.read_back);
     if setup.computes_tail {
         if let Some(space) = setup.new.as_ref() {
             through_the_tail(&mut commands, space.data_end(), space.image_len());
         }
     }
 
-    if std::env::var("DUMP").is_ok() {
-        for k in &commands {
-            std::eprintln!(
-                "{} new {:#x} len {} old {:x?}",
-                if k.old.is_some() { "copy" } else { "new" },
-                k.new,
-                k.len,
-                k.old
-            );
-        }
-    }
+    let reads_back = commands.iter().any(|k| matches!(k.source, Source::Made(_)));
     // First walk: which references went where.
     let spans = new.len() / SPAN as usize + 1;
     let all_dirty = vec![true; spans];
@@ -171,8 +164,14 @@ pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, Crea
     }
     let mut result = [0; ID_BYTES];
     result.copy_from_slice(&walker.sha.finish()[..ID_BYTES]);
-    let header =
-        PatchHeader { base, result, new_len: new.len() as u32, body_len: body.len() as u32, header_len: 0 };
+    let header = PatchHeader {
+        base,
+        result,
+        new_len: new.len() as u32,
+        body_len: body.len() as u32,
+        header_len: 0,
+        reads_back,
+    };
     let mut patch = Vec::with_capacity(body.len() + 32);
     header.write(&mut patch);
     patch.extend(body);
@@ -184,8 +183,8 @@ pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, Crea
     Ok(Created {
         patch,
         spent,
-        copies: commands.iter().filter(|k| k.old.is_some()).count(),
-        new_bytes: commands.iter().filter(|k| k.old.is_none()).map(|k| k.len as usize).sum(),
+        copies: commands.iter().filter(|k| k.source != Source::New).count(),
+        new_bytes: commands.iter().filter(|k| k.source == Source::New).map(|k| k.len as usize).sum(),
         map_entries: usize::from(setup.map.count),
     })
 }
@@ -200,9 +199,12 @@ pub fn apply(patch: &[u8], old: &[u8]) -> Result<Vec<u8>, PatchError> {
     let mut made = vec![0; header.new_len as usize];
     let (mut from, mut to) = (0, 0);
     loop {
-        let mut source = old;
+        let (done, rest) = made.split_at_mut(to);
+        let mut images = InMemory { old, made: done };
         let input = patch.get(from..).unwrap_or(&[]);
-        let progress = decoder.decode(input, &mut source, made.get_mut(to..).unwrap_or_default())?;
+        // Page by page, as a node does it: only whole pages can be read back.
+        let room = rest.len().min(4096);
+        let progress = decoder.decode(input, &mut images, rest.get_mut(..room).unwrap_or_default())?;
         from += progress.consumed;
         to += progress.produced;
         if progress.done {
@@ -214,10 +216,29 @@ pub fn apply(patch: &[u8], old: &[u8]) -> Result<Vec<u8>, PatchError> {
     }
 }
 
+/// Old image and what there is of the new one.
+struct InMemory<'a> {
+    old: &'a [u8],
+    made: &'a [u8],
+}
+
+impl OldImage for InMemory<'_> {
+    fn read(&mut self, offset: u32, buf: &mut [u8]) -> Result<(), OldImageError> {
+        self.old.read(offset, buf)
+    }
+
+    fn read_back(&mut self, offset: u32, buf: &mut [u8]) -> Result<(), OldImageError> {
+        let whole = self.made.len() & !4095;
+        let mut made = self.made.get(..whole).unwrap_or(&[]);
+        made.read(offset, buf)
+    }
+}
+
 fn walk<C: Coder>(old: &[u8], guide: &Guide<'_>, mut coder: C) -> Result<(C, Walker), CreateError> {
     let mut walker = std::boxed::Box::new(Walker::new(guide.new.len() as u32));
     let mut out = [0; STEP_OUTPUT];
-    let mut source = old;
+    walker.reads_back = guide.commands.iter().any(|k| matches!(k.source, Source::Made(_)));
+    let mut source = InMemory { old, made: guide.new };
     while !walker.is_done() {
         walker.step(&mut coder, &mut source, guide, &mut out).map_err(CreateError::DoesNotApply)?;
     }
@@ -234,7 +255,7 @@ fn through_the_tail(commands: &mut Vec<Command>, data_end: u32, image_len: u32) 
             if k.new >= end && k.new < image_len {
                 let cut = (image_len - k.new).min(k.len);
                 (k.new, k.len) = (k.new + cut, k.len - cut);
-                k.old = k.old.map(|o| o + cut);
+                k.source = k.source.plus(cut);
             }
             k.len > 0
         });
@@ -290,13 +311,13 @@ fn complete(copies: impl IntoIterator<Item = Command>, new_len: u32) -> Vec<Comm
     let mut at = 0;
     for copy in copies {
         if copy.new > at {
-            all.push(Command { new: at, len: copy.new - at, old: None });
+            all.push(Command { new: at, len: copy.new - at, source: Source::New });
         }
         at = copy.new + copy.len;
         all.push(copy);
     }
     if at < new_len {
-        all.push(Command { new: at, len: new_len - at, old: None });
+        all.push(Command { new: at, len: new_len - at, source: Source::New });
     }
     all
 }
