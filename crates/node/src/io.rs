@@ -9,6 +9,13 @@ use rootcast_wire::{ErrorCode, NodeId, UpdateState};
 pub enum Input<'a> {
     /// A mesh frame has arrived.
     Frame(&'a [u8]),
+    /// A mesh frame has arrived straight from a neighbour, with this signal in dBm.
+    NeighbourFrame {
+        /// The frame.
+        bytes: &'a [u8],
+        /// Strength of its signal in dBm.
+        signal_dbm: i8,
+    },
     /// The node's place in the mesh.
     Mesh(MeshState),
     /// The root's connection to the broker stands; subscriptions have to be made anew.
@@ -106,6 +113,8 @@ pub enum Destination {
     Root,
     /// Every node of the mesh.
     Everybody,
+    /// Whoever hears it: one transmission, passed on by nobody.
+    Neighbours,
     /// One node.
     Node(NodeId),
 }

@@ -33,6 +33,10 @@ enum Progress {
     Granted(Instant),
     /// It downloads or verifies.
     Working,
+    /// It has the image and serves its neighbours.
+    Installed,
+    /// It has the image and asks to restart.
+    AskingToRestart,
     /// It restarts or is on trial.
     Proving,
     /// Its update has ended.
@@ -43,9 +47,28 @@ enum Progress {
 struct Peer {
     heard: Instant,
     cast_id: CastId,
+    layer: u8,
     progress: Progress,
     /// Sequence of the last report that was passed on, so that a repeated one is not.
     last_report: Option<u32>,
+}
+
+impl Peer {
+    /// Whether it was heard of lately.
+    fn is_near(&self, now: Instant, settings: &Settings) -> bool {
+        now.since(self.heard) < u64::from(settings.hello_ms) * SILENT_HELLOS
+    }
+}
+
+/// What the root's node knows at one moment.
+pub(crate) struct RootMoment {
+    pub now: Instant,
+    /// Seconds since 1970, if known.
+    pub unix_s: Option<u64>,
+    /// The root downloads itself.
+    pub own_download: bool,
+    /// The root has pages to give, or is about to.
+    pub is_source: bool,
 }
 
 /// The root's view of its mesh.
@@ -64,6 +87,8 @@ struct ActiveCast {
     rounds: u8,
     next_fragment: Option<u8>,
     max_parallel: u16,
+    /// Nodes take the pages from each other: nobody restarts before everybody has them.
+    spread: bool,
     /// Seconds since 1970 before which the cast is held back.
     not_before: Option<u64>,
 }
@@ -87,7 +112,14 @@ impl Root {
     }
 
     /// Makes `id` the cast that every node is to get.
-    pub(crate) fn cast(&mut self, id: CastId, max_parallel: u16, not_before: Option<u64>, now: Instant) {
+    pub(crate) fn cast(
+        &mut self,
+        id: CastId,
+        max_parallel: u16,
+        spread: bool,
+        not_before: Option<u64>,
+        now: Instant,
+    ) {
         self.news = now;
         self.cast = Some(ActiveCast {
             id,
@@ -96,6 +128,7 @@ impl Root {
             rounds: 0,
             next_fragment: None,
             max_parallel: max_parallel.max(1),
+            spread,
             not_before,
         });
         for peer in self.peers.values_mut() {
@@ -112,11 +145,12 @@ impl Root {
         Some(peer)
     }
 
-    pub(crate) fn heard_hello(&mut self, node: NodeId, cast_id: CastId, now: Instant) {
+    pub(crate) fn heard_hello(&mut self, node: NodeId, cast_id: CastId, layer: u8, now: Instant) {
         let active = self.cast.as_ref().map(|cast| cast.id);
         let Some(peer) = self.peer(node, now) else { return };
         let caught_up = peer.cast_id != cast_id && Some(cast_id) == active;
         peer.cast_id = cast_id;
+        peer.layer = layer;
         if caught_up {
             self.news = now;
         } else if active.is_some_and(|active| active.is_newer_than(cast_id))
@@ -131,8 +165,10 @@ impl Root {
     pub(crate) fn asked_to_start(&mut self, node: NodeId, cast_id: CastId, now: Instant) {
         if let Some(peer) = self.peer(node, now) {
             peer.cast_id = cast_id;
-            if !matches!(peer.progress, Progress::Granted(since) if now.since(since) < 1_000) {
-                peer.progress = Progress::Asking;
+            match peer.progress {
+                Progress::Granted(since) if now.since(since) < 1_000 => {}
+                Progress::Installed | Progress::AskingToRestart => peer.progress = Progress::AskingToRestart,
+                _ => peer.progress = Progress::Asking,
             }
         }
     }
@@ -145,11 +181,14 @@ impl Root {
         state: UpdateState,
         now: Instant,
     ) -> bool {
+        let spread = self.cast.as_ref().is_some_and(|cast| cast.spread);
         let Some(peer) = self.peer(node, now) else { return true };
         let progress = match state {
+            UpdateState::Accepted if spread => Progress::Working,
             UpdateState::Accepted => peer.progress,
             UpdateState::Waiting | UpdateState::Downloading | UpdateState::Verifying => Progress::Working,
-            UpdateState::Installed | UpdateState::Restarting | UpdateState::Trial => Progress::Proving,
+            UpdateState::Installed => Progress::Installed,
+            UpdateState::Restarting | UpdateState::Trial => Progress::Proving,
             _ => Progress::Over,
         };
         peer.progress = progress;
@@ -162,36 +201,66 @@ impl Root {
     }
 
     fn active_downloads(&self, now: Instant, settings: &Settings) -> usize {
-        let silence = u64::from(settings.hello_ms) * SILENT_HELLOS;
         let at_work = |peer: &&Peer| match peer.progress {
-            Progress::Working => now.since(peer.heard) < silence,
+            Progress::Working => peer.is_near(now, settings),
             Progress::Granted(since) => now.since(since) < GRANT_MS,
             _ => false,
         };
         self.peers.values().filter(at_work).count()
     }
 
-    /// The next thing to be sent, if any. `own_download` says whether the root itself is downloading.
+    /// The next thing to be sent, if any.
     pub(crate) fn wish(
         &mut self,
-        now: Instant,
-        unix_s: Option<u64>,
+        moment: &RootMoment,
         fragments: u8,
-        own_download: bool,
         settings: &Settings,
     ) -> Option<RootWish> {
-        if let Some(wish) = self.cast_wish(now, unix_s, fragments, settings) {
+        let now = moment.now;
+        if let Some(wish) = self.cast_wish(now, moment.unix_s, fragments, settings) {
             return Some(wish);
         }
-        let parallel = self.cast.as_ref().map_or(settings.max_parallel, |cast| cast.max_parallel);
-        if !self.peers.values().any(|peer| peer.progress == Progress::Asking)
-            || self.active_downloads(now, settings) + usize::from(own_download) >= usize::from(parallel)
+        if let Some(node) = self.next_to_restart(now, settings) {
+            if let Some(peer) = self.peers.get_mut(&node) {
+                peer.progress = Progress::Proving;
+            }
+            return Some(RootWish::Grant(NodeId(node)));
+        }
+        let (parallel, spread) = self
+            .cast
+            .as_ref()
+            .map_or((settings.max_parallel, false), |cast| (cast.max_parallel, cast.spread));
+        // While the root has pages to give, or is getting them, nobody need ask the server.
+        if (spread && moment.is_source)
+            || !self.peers.values().any(|peer| peer.progress == Progress::Asking)
+            || self.active_downloads(now, settings) + usize::from(moment.own_download)
+                >= usize::from(parallel)
         {
             return None;
         }
         let (node, peer) = self.peers.iter_mut().find(|(_, peer)| peer.progress == Progress::Asking)?;
         peer.progress = Progress::Granted(now);
         Some(RootWish::Grant(NodeId(*node)))
+    }
+
+    /// Who may restart now: leaves before their parents, and in a mesh that shares pages nobody before everybody has
+    /// them. Nodes that have fallen silent are not waited for.
+    fn next_to_restart(&self, now: Instant, settings: &Settings) -> Option<u64> {
+        let spread = self.cast.as_ref().is_some_and(|cast| cast.spread);
+        let near = || self.peers.values().filter(|peer| peer.is_near(now, settings));
+        let fetching = near()
+            .any(|peer| matches!(peer.progress, Progress::Asking | Progress::Granted(_) | Progress::Working));
+        if spread && (fetching || self.lacking(now, settings)) {
+            return None;
+        }
+        let deepest_at_work = near()
+            .filter(|peer| !matches!(peer.progress, Progress::Over | Progress::None))
+            .map(|peer| peer.layer)
+            .max()?;
+        self.peers
+            .iter()
+            .find(|(_, peer)| peer.progress == Progress::AskingToRestart && peer.layer >= deepest_at_work)
+            .map(|(node, _)| *node)
     }
 
     fn cast_wish(
@@ -223,8 +292,7 @@ impl Root {
     /// Whether a node that was heard of lately does not have the cast.
     fn lacking(&self, now: Instant, settings: &Settings) -> bool {
         let Some(cast) = &self.cast else { return false };
-        let silence = u64::from(settings.hello_ms) * SILENT_HELLOS;
-        self.peers.values().any(|peer| cast.id.is_newer_than(peer.cast_id) && now.since(peer.heard) < silence)
+        self.peers.values().any(|peer| cast.id.is_newer_than(peer.cast_id) && peer.is_near(now, settings))
     }
 
     /// Whether the cast is being held back until its time.

@@ -1,5 +1,6 @@
 //! What a node is told about itself, by its body and by provisioning.
 
+use crate::spread::Pace;
 use crate::time::Backoff;
 use heapless::Vec;
 use rootcast_image::{ChipId, Target};
@@ -40,6 +41,12 @@ pub struct Settings {
     pub trial_minimum_ms: u32,
     /// Whether the application's own word ([`crate::Input::ApplicationHealth`]) is needed for a confirmation.
     pub needs_application_health: bool,
+    /// Whether the node takes pages from its neighbours and hands them on.
+    pub can_spread: bool,
+    /// The rhythm of its radio.
+    pub pace: Pace,
+    /// How long a node waits for a neighbour's page before it asks the server itself, in milliseconds.
+    pub spread_patience_ms: u32,
     /// How often a node announces itself, in milliseconds.
     pub hello_ms: u32,
     /// Downloads at the same time in the mesh, unless the trigger says otherwise.
@@ -71,6 +78,9 @@ impl Settings {
             trial_deadline_ms: 300_000,
             trial_minimum_ms: 5_000,
             needs_application_health: false,
+            can_spread: true,
+            pace: Pace::default(),
+            spread_patience_ms: 600_000,
             hello_ms: 15_000,
             max_parallel: 4,
             grant_patience_ms: 120_000,

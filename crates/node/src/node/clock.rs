@@ -41,7 +41,7 @@ impl Node {
             .trial
             .as_ref()
             .map(|trial| if now < trial.earliest { trial.earliest } else { trial.deadline });
-        let mut deadline = earliest(self.updater.deadline(now), trial);
+        let mut deadline = earliest(self.updater.deadline(now, &self.settings), trial);
         if self.settings.is_root {
             deadline = earliest(deadline, self.root.deadline(now, &self.settings));
             if self.updater.is_installed() {
@@ -52,9 +52,16 @@ impl Node {
             deadline = earliest(deadline, self.mesh.joined.then_some(self.hello_at));
             if self.updater.is_waiting() {
                 let patience = self.waiting_since.after(self.settings.grant_patience_ms.into());
-                deadline = earliest(deadline, Some(self.request_at.min(patience)));
+                deadline = earliest(deadline, Some(patience));
+            }
+            if self.asks_to_go_on() {
+                deadline = earliest(deadline, Some(self.request_at));
+            }
+            if let Some(installed) = self.installed_at {
+                deadline = earliest(deadline, Some(installed.after(self.settings.root_patience_ms.into())));
             }
         }
+        deadline = earliest(deadline, self.spread_deadline(now));
         earliest(deadline, self.mesh.joined.then_some(self.status_at))
     }
 
@@ -69,10 +76,31 @@ impl Node {
                 self.with_updater(now, platform, |updater, context| updater.grant(context));
             }
         }
-        if self.updater.is_installed()
-            && (!self.settings.is_root || self.root.may_restart(now, &self.settings))
-        {
+        self.become_source(now, platform);
+        if !self.updater.is_installed() {
+            self.installed_at = None;
+            return;
+        }
+        if self.installed_at.is_none() {
+            self.request_at = now;
+            self.requests = 0;
+        }
+        let installed = *self.installed_at.get_or_insert(now);
+        // The root goes last, leaves when the root says so: whoever restarts takes the way of those behind it along.
+        let go = if self.settings.is_root {
+            self.source.is_none() && self.root.may_restart(now, &self.settings)
+        } else {
+            now.since(installed) >= self.settings.root_patience_ms.into()
+        };
+        if go {
             self.with_updater(now, platform, |updater, context| updater.switch(context));
         }
+    }
+
+    /// Whether the root has to be asked: for a download, for want of an offer, or for a restart.
+    pub(super) fn asks_to_go_on(&self) -> bool {
+        self.updater.is_waiting()
+            || (self.updater.is_sharing() && self.spread.description().is_none())
+            || self.updater.is_installed()
     }
 }

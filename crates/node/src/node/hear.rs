@@ -6,10 +6,9 @@ impl Node {
     /// Something has happened.
     pub fn handle<P: Platform>(&mut self, now: Instant, input: Input<'_>, platform: &mut P) {
         match input {
-            Input::Frame(bytes) => {
-                if let Ok(frame) = Frame::parse(bytes) {
-                    self.on_frame(now, frame, platform);
-                }
+            Input::Frame(bytes) => self.on_bytes(now, bytes, None, platform),
+            Input::NeighbourFrame { bytes, signal_dbm } => {
+                self.on_bytes(now, bytes, Some(signal_dbm), platform)
             }
             Input::Mesh(mesh) => {
                 if mesh.joined && (!self.mesh.joined || mesh.parent != self.mesh.parent) {
@@ -51,7 +50,26 @@ impl Node {
         self.look_after_trial(now, platform);
     }
 
-    fn on_frame<P: Platform>(&mut self, now: Instant, frame: Frame<'_>, platform: &mut P) {
+    fn on_bytes<P: Platform>(
+        &mut self,
+        now: Instant,
+        bytes: &[u8],
+        signal_dbm: Option<i8>,
+        platform: &mut P,
+    ) {
+        match Frame::parse(bytes) {
+            Ok(frame) => self.on_frame(now, frame, signal_dbm, platform),
+            Err(_) => self.on_data_frame(now, bytes, platform),
+        }
+    }
+
+    fn on_frame<P: Platform>(
+        &mut self,
+        now: Instant,
+        frame: Frame<'_>,
+        signal_dbm: Option<i8>,
+        platform: &mut P,
+    ) {
         if frame.source == self.settings.id {
             return;
         }
@@ -70,8 +88,13 @@ impl Node {
             Body::StartGrant { node, cast_id } if node == self.settings.id => {
                 self.root_heard = true;
                 if self.updater.cast_id() == Some(cast_id) {
-                    self.with_updater(now, platform, |updater, context| updater.grant(context));
+                    self.with_updater(now, platform, |updater, context| {
+                        if updater.is_installed() { updater.switch(context) } else { updater.grant(context) }
+                    });
                 }
+            }
+            Body::Spread { kind, bytes } => {
+                self.on_spread_frame(now, frame.source, kind, bytes, signal_dbm, platform);
             }
             body if self.settings.is_root => self.on_frame_for_root(now, frame.source, frame.sequence, body),
             _ => {}
@@ -84,7 +107,7 @@ impl Node {
                 if hello.cast_id.is_newer_than(self.heard_cast) {
                     self.heard_cast = hello.cast_id;
                 }
-                self.root.heard_hello(source, hello.cast_id, now);
+                self.root.heard_hello(source, hello.cast_id, hello.layer, now);
             }
             Body::StartRequest { cast_id } => self.root.asked_to_start(source, cast_id, now),
             // Without a broker the report stays with its node, which keeps repeating it.
@@ -121,14 +144,15 @@ impl Node {
                 let id = self.cast.originate_trigger(&trigger, self.heard_cast);
                 if let Ok(id) = id {
                     let parallel = trigger.max_parallel.unwrap_or(self.settings.max_parallel);
-                    self.root.cast(id, parallel, trigger.not_before, now);
+                    let spread = trigger.mode != Some(Mode::Direct);
+                    self.root.cast(id, parallel, spread, trigger.not_before, now);
                 }
                 id
             }
             Ok(Command::Abort(abort)) => {
                 let id = self.cast.originate_abort(&abort, self.heard_cast);
                 if let Ok(id) = id {
-                    self.root.cast(id, self.settings.max_parallel, None, now);
+                    self.root.cast(id, self.settings.max_parallel, false, None, now);
                 }
                 id
             }

@@ -3,12 +3,14 @@
 mod clock;
 mod hear;
 mod say;
+mod spreading;
 
 use crate::install::{BootRecord, ImageFacts, Journal, Layout, LayoutError, Region};
 use crate::io::{BootInfo, Colour, Destination, Input, MeshState, Output, Progress};
 use crate::platform::Platform;
 use crate::root::{Root, RootWish};
 use crate::settings::Settings;
+use crate::spread::Spread;
 use crate::step::{Step, Steps};
 use crate::time::{Instant, earliest};
 use crate::trial::{self, Situation};
@@ -22,9 +24,10 @@ use rootcast_wire::status::{Dialect, Presence};
 use rootcast_wire::topic::Topic;
 use rootcast_wire::trigger::{RolloutId, Version};
 use rootcast_wire::{
-    Body, Command, ErrorCode, Frame, MAX_FRAME_BYTES, NodeId, NodeStatus, Parsed, Report, SliceWriter,
+    Body, Command, ErrorCode, Frame, MAX_FRAME_BYTES, Mode, NodeId, NodeStatus, Parsed, Report, SliceWriter,
     Trigger, UpdateState, parse_command,
 };
+use spreading::Source;
 
 struct Trial {
     earliest: Instant,
@@ -68,6 +71,11 @@ pub struct Node {
     acks: Deque<(NodeId, u32), 4>,
     forward: Option<Report>,
     forward_status: Option<NodeStatus>,
+    spread: Spread,
+    /// The pages handed on are those of the running image.
+    spread_from_running: bool,
+    source: Option<Source>,
+    installed_at: Option<Instant>,
     sequence: u32,
     in_flight: Option<InFlight>,
     hello_at: Instant,
@@ -122,6 +130,10 @@ impl Node {
             acks: Deque::new(),
             forward: None,
             forward_status: None,
+            spread: Spread::new(settings.id, settings.pace),
+            spread_from_running: false,
+            source: None,
+            installed_at: None,
             sequence: platform.random() & 0x3FFF_FFFF,
             in_flight: None,
             hello_at: now,
@@ -224,7 +236,8 @@ impl Node {
             index += 1;
         }
         let parallel = trigger.max_parallel.unwrap_or(self.settings.max_parallel);
-        self.root.cast(id, parallel, trigger.not_before, now);
+        let spread = trigger.mode != Some(Mode::Direct);
+        self.root.cast(id, parallel, spread, trigger.not_before, now);
     }
 
     fn with_updater<P: Platform, R>(

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fetch::StreamAction;
+use crate::root::RootMoment;
 
 impl Node {
     /// The next thing that the node wants done. To be called until it says `None`, after every input and timeout.
@@ -31,6 +32,9 @@ impl Node {
         let reports_out = self.steps.is_empty();
         if self.updater.take_restart(now, reports_out) {
             return Some(Output::Restart);
+        }
+        if let Some(length) = self.poll_spread(now, platform) {
+            return Some(Output::SendFrame { to: Destination::Neighbours, bytes: self.frame.get(..length)? });
         }
         if self.settings.is_root { self.poll_root(now, platform) } else { self.poll_leaf(now, platform) }
     }
@@ -68,7 +72,8 @@ impl Node {
         let own_download =
             self.updater.is_busy() && !self.updater.is_waiting() && !self.updater.is_installed();
         let unix_s = self.unix_now(now);
-        match self.root.wish(now, unix_s, self.cast.fragment_count(), own_download, &self.settings)? {
+        let mesh = RootMoment { now, unix_s, own_download, is_source: self.is_source() };
+        match self.root.wish(&mesh, self.cast.fragment_count(), &self.settings)? {
             RootWish::Grant(node) => {
                 let cast_id = self.cast.id();
                 self.send(Destination::Node(node), Body::StartGrant { node, cast_id })
@@ -90,7 +95,7 @@ impl Node {
         if let Some(bytes) = self.due_report(now, platform) {
             return Some(Output::SendFrame { to: Destination::Root, bytes: self.frame.get(..bytes)? });
         }
-        if self.updater.is_waiting() && now >= self.request_at {
+        if self.asks_to_go_on() && now >= self.request_at {
             let pause = (REPEAT_MS.0 << self.requests.min(6)).min(REPEAT_MS.1);
             self.requests = self.requests.saturating_add(1);
             self.request_at = now.after(pause + u64::from(platform.random()) % (pause / 2 + 1));
@@ -126,7 +131,7 @@ impl Node {
         Frame { source: self.settings.id, sequence, body: Body::Report(report) }.write(&mut self.frame).ok()
     }
 
-    fn next_sequence(&mut self) -> u32 {
+    pub(super) fn next_sequence(&mut self) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
         self.sequence
     }
@@ -204,7 +209,7 @@ impl Node {
         Hello {
             node_type: self.settings.node_type.clone(),
             is_root: self.settings.is_root,
-            can_spread: false,
+            can_spread: self.settings.can_spread,
             unsigned_allowed: self.settings.allow_unsigned,
             layer: self.mesh.layer,
             parent: self.mesh.parent,

@@ -33,8 +33,11 @@ impl Updater {
     /// What the connection needs, if anything.
     pub(crate) fn poll_stream(&mut self, now: Instant) -> Option<StreamAction> {
         match &mut self.stage {
-            Stage::Fetching(fetch) => fetch.poll(now, &mut self.page),
-            _ => None,
+            Stage::Fetching(fetch) => {
+                self.close_stream = false;
+                fetch.poll(now, &mut self.page)
+            }
+            _ => core::mem::take(&mut self.close_stream).then_some(StreamAction::Close),
         }
     }
 
@@ -205,7 +208,7 @@ impl Updater {
     }
 
     /// A page (or the file's end) stands in RAM: onto flash with it.
-    fn complete_page<P: Platform>(&mut self, context: &mut Context<'_, P>) -> Result<(), Failure> {
+    pub(super) fn complete_page<P: Platform>(&mut self, context: &mut Context<'_, P>) -> Result<(), Failure> {
         let Some((_, slot)) = self.layout.staging else { return Err(ErrorCode::NoUpdateSlot.into()) };
         let length = core::mem::take(&mut self.page_fill);
         let Some(job) = &mut self.job else { return Ok(()) };

@@ -10,10 +10,11 @@ impl Updater {
     }
 
     /// When [`Updater::on_timeout`] wants to be called.
-    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn deadline(&self, now: Instant, settings: &Settings) -> Option<Instant> {
         match &self.stage {
             Stage::Fetching(fetch) => fetch.deadline(),
             Stage::Paused(until) => Some(*until),
+            Stage::Sharing { moved } => Some(moved.after(settings.spread_patience_ms.into())),
             Stage::Verifying { .. } => Some(now),
             Stage::Switched { restart_at } => Some(*restart_at),
             Stage::Idle | Stage::Waiting | Stage::Installed | Stage::Restarting => None,
@@ -30,6 +31,11 @@ impl Updater {
                 }
             }
             Stage::Paused(until) if context.now >= *until => self.start_fetch(context),
+            Stage::Sharing { moved }
+                if context.now >= moved.after(context.settings.spread_patience_ms.into()) =>
+            {
+                self.give_up_sharing(context);
+            }
             Stage::Verifying { .. } => {
                 if let Err(failure) = self.verify_page(context) {
                     self.on_failure(failure, context);

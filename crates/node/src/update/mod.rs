@@ -21,6 +21,9 @@ macro_rules! detail {
 mod download;
 mod finish;
 mod recall;
+mod share;
+
+pub(crate) use share::SlotPages;
 
 use crate::PAGE_BYTES;
 use crate::bad_images::BadImages;
@@ -39,7 +42,7 @@ use rootcast_image::{AppImage, ImageVerifier, check_header};
 use rootcast_trust::verify_image_signature;
 use rootcast_wire::cast::{CastId, decode, encode_trigger};
 use rootcast_wire::report::Detail;
-use rootcast_wire::{ErrorCode, Parsed, Trigger, UpdateState};
+use rootcast_wire::{ErrorCode, Mode, Parsed, Trigger, UpdateState};
 
 const PAGE: u32 = PAGE_BYTES as u32;
 
@@ -54,6 +57,10 @@ pub(crate) struct Updater {
     page: [u8; PAGE_BYTES],
     page_fill: usize,
     bad_images: BadImages,
+    /// A connection that nobody wants any more is still open.
+    close_stream: bool,
+    /// The file of this cast, of this size, was found to be the running image.
+    same_as_running: Option<(CastId, u32)>,
 }
 
 #[expect(
@@ -64,6 +71,10 @@ enum Stage {
     Idle,
     /// Nobody has said go yet.
     Waiting,
+    /// Pages come from neighbours; the last time that one did.
+    Sharing {
+        moved: Instant,
+    },
     Fetching(Fetch),
     /// Trying again at the moment given.
     Paused(Instant),
@@ -159,6 +170,8 @@ impl Updater {
             page: [0xFF; PAGE_BYTES],
             page_fill: 0,
             bad_images: BadImages::load(platform),
+            close_stream: false,
+            same_as_running: None,
         }
     }
 
@@ -264,12 +277,15 @@ impl Updater {
         }
         self.adopt_pages(slot, context);
         self.stage = Stage::Waiting;
+        if shares(trigger, context.settings) {
+            self.start_sharing(context.now);
+        }
         self.tell(UpdateState::Accepted, context);
     }
 
     /// The root, or patience at its end, says go.
     pub(crate) fn grant<P: Platform>(&mut self, context: &mut Context<'_, P>) {
-        if self.is_waiting() {
+        if self.is_waiting() || self.is_sharing() {
             self.start_fetch(context);
         }
     }
@@ -295,6 +311,10 @@ impl Updater {
             // A journal that cannot be closed is worn flash; the start counter still bounds what it can cause.
             let _ = Journal::of(slot).close(context.platform.flash());
         }
+        if code == ErrorCode::SameImage {
+            self.same_as_running = self.job.as_ref().and_then(|job| Some((job.cast_id, job.size?)));
+        }
+        self.close_stream |= matches!(self.stage, Stage::Fetching(_));
         self.stage = Stage::Idle;
         self.job = None;
         self.page_fill = 0;
@@ -375,6 +395,11 @@ impl Updater {
 pub(crate) fn decode_trigger(encoded: &[u8]) -> Option<Trigger> {
     let mut trigger = Trigger::new();
     matches!(decode(encoded, &mut trigger), Ok(Parsed::Trigger)).then_some(trigger)
+}
+
+/// Whether a node takes this update's pages from its neighbours. The root never does: it is where they come from.
+fn shares(trigger: &Trigger, settings: &Settings) -> bool {
+    settings.can_spread && !settings.is_root && trigger.mode != Some(Mode::Direct)
 }
 
 fn too_large(size: u32, slot: u32) -> (ErrorCode, Detail) {

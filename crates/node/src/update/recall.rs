@@ -76,6 +76,9 @@ impl Updater {
             image: None,
         };
         self.stage = Stage::Waiting;
+        if shares(&job.trigger, context.settings) {
+            self.start_sharing(context.now);
+        }
         if let Some(installed) = installed {
             job.size = Some(installed.file_len);
             job.received = installed.file_len;
