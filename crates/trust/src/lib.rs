@@ -5,6 +5,7 @@
 //! Layout:
 //! - [`image_signature`]: [`verify_image_signature`], any of three blocks against trusted [`KeyDigest`]s
 //! - [`certificate`]: [`certificate::verify_server_chain`] over webpki, with one error per cause
+//! - [`release`]: signed releases: verify, decide, remember
 //! - `algorithms` (feature `algorithms`): signature algorithms for webpki in pure Rust, for the chip
 //! - `sign` (feature `sign`): keys from PEM and to PEM, signing of images
 //!
@@ -19,6 +20,7 @@ pub mod algorithms;
 pub mod certificate;
 pub mod image_signature;
 mod key_digest;
+pub mod release;
 mod rsa_verify;
 #[cfg(feature = "sign")]
 pub mod sign;

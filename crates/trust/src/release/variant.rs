@@ -1,0 +1,173 @@
+//! One image of a release: whom it is for, where it is, and how it is recognised.
+
+use rootcast_image::ImageHash;
+
+use super::cbor::{CborFault, Reader};
+use super::command::{State, checked_size, checked_uri};
+use super::pages::{DIGESTS_PER_LIST_PAGE, PAGE_BYTES, PAGE_DIGEST_BYTES, PageDigests};
+use super::uuid::{ClassId, VendorId};
+use super::version::VersionMatch;
+use super::{MAX_PATCHES, Part, ReleaseError, label};
+
+/// An image of a release. Borrows the release's bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Variant<'a> {
+    /// Who makes it.
+    pub vendor: VendorId,
+    /// What it runs on.
+    pub class: ClassId,
+    /// What the class id was made of, for people: `esp32c3:switch`. Nothing is decided by it.
+    pub class_name: Option<&'a str>,
+    /// SHA-256 over the whole file, as `sha256sum` prints it.
+    pub sha256: &'a [u8; 32],
+    /// Bytes of the whole file.
+    pub size: u32,
+    /// Where the file is: a URL, or a reference relative to the release's own.
+    pub uri: &'a str,
+    /// What the installed image is called by; missing in releases that another tool made.
+    pub image_hash: Option<ImageHash>,
+    /// How its pages are recognised, if they are.
+    pub pages: Option<PageDigests<'a>>,
+    /// Where the page list is; `None`: at the image's URI with `.pages` behind its path.
+    pub page_list_uri: Option<&'a str>,
+    /// The chip revisions it runs on (major · 100 + minor), first and last; `None`: all.
+    pub chip_revisions: Option<(u16, u16)>,
+    /// Not to be used from this time on, in seconds since 1970.
+    pub not_after: Option<u64>,
+    /// What the running version has to be.
+    pub version_needed: Option<VersionMatch>,
+    patches: Reader<'a>,
+    patch_count: u64,
+}
+
+/// A patch that makes the variant's image from an older one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patch<'a> {
+    /// The image that has to run for the patch to apply.
+    pub from: ImageHash,
+    /// Where the patch is.
+    pub uri: &'a str,
+    /// SHA-256 over the patch file.
+    pub sha256: &'a [u8; 32],
+    /// Bytes of the patch file.
+    pub size: u32,
+}
+
+impl<'a> Variant<'a> {
+    /// Takes what following the manifest's sequences came to.
+    pub(crate) fn from_state(state: &State<'a>) -> Result<Self, ReleaseError> {
+        let missing = |label| ReleaseError::MissingParameter { label };
+        for (met, label) in [
+            (state.vendor_checked, label::VENDOR),
+            (state.class_checked, label::CLASS),
+            (state.fetched, label::FETCH),
+            (state.matched, label::IMAGE_MATCH),
+        ] {
+            if !met {
+                return Err(ReleaseError::MissingCondition { label });
+            }
+        }
+        let mut variant = Self {
+            vendor: state.vendor.ok_or(missing(label::VENDOR))?,
+            class: state.class.ok_or(missing(label::CLASS))?,
+            class_name: None,
+            sha256: state.digest.ok_or(missing(label::IMAGE_DIGEST))?,
+            size: state.size.ok_or(missing(label::IMAGE_SIZE))?,
+            uri: state.uri.ok_or(missing(label::URI))?,
+            image_hash: None,
+            pages: None,
+            page_list_uri: None,
+            chip_revisions: None,
+            not_after: state.not_after,
+            version_needed: state.version_needed,
+            patches: Reader::new(&[]),
+            patch_count: 0,
+        };
+        if let Some(arguments) = state.fetch_arguments {
+            variant.read_fetch_arguments(arguments)?;
+        }
+        Ok(variant)
+    }
+
+    /// The patches in order.
+    pub fn patches(&self) -> impl Iterator<Item = Patch<'a>> + use<'a> {
+        let mut reader = self.patches;
+        // Each was read once already, when the release was.
+        (0..self.patch_count).map_while(move |_| read_patch(&mut reader).ok())
+    }
+
+    /// The patch for a node that runs this image.
+    pub fn patch_from(&self, running: &ImageHash) -> Option<Patch<'a>> {
+        self.patches().find(|patch| patch.from == *running)
+    }
+
+    fn read_fetch_arguments(&mut self, bytes: &'a [u8]) -> Result<(), ReleaseError> {
+        let fault = Part::FetchArguments.fault();
+        let mut reader = Reader::new(bytes);
+        let mut keys = reader.map().map_err(&fault)?;
+        while let Some(argument) = keys.next(&mut reader).map_err(&fault)? {
+            match argument {
+                label::ARG_IMAGE_HASH => {
+                    self.image_hash = Some(ImageHash(*reader.array_of().map_err(&fault)?));
+                }
+                label::ARG_PAGE_DIGESTS => {
+                    let digests = reader.bytes().map_err(&fault)?;
+                    let pages =
+                        PageDigests::new(self.size, digests).ok_or(ReleaseError::PageDigestCount {
+                            expected: self.size.div_ceil(PAGE_BYTES as u32).div_ceil(DIGESTS_PER_LIST_PAGE),
+                            found_bytes: digests.len(),
+                        })?;
+                    self.pages = Some(pages);
+                }
+                label::ARG_PAGE_LIST_URI => {
+                    self.page_list_uri = Some(checked_uri(reader.text().map_err(&fault)?)?);
+                }
+                label::ARG_CHIP_REVISIONS => {
+                    reader.array_exactly(2).map_err(&fault)?;
+                    let first = revision(&mut reader)?;
+                    let last = revision(&mut reader)?;
+                    if first > last {
+                        return Err(fault(CborFault::WrongValue));
+                    }
+                    self.chip_revisions = Some((first, last));
+                }
+                label::ARG_PATCHES => {
+                    let found = reader.array().map_err(&fault)?;
+                    if found > MAX_PATCHES as u64 {
+                        return Err(ReleaseError::TooManyPatches { found });
+                    }
+                    (self.patches, self.patch_count) = (reader, found);
+                    for _ in 0..found {
+                        read_patch(&mut reader)?;
+                    }
+                }
+                label::HINT_CLASS_NAME => self.class_name = Some(reader.text().map_err(&fault)?),
+                label::FIRST_HINT.. => {
+                    reader.item().map_err(&fault)?;
+                }
+                label => return Err(ReleaseError::UnsupportedParameter { label }),
+            }
+        }
+        reader.end().map_err(&fault)
+    }
+}
+
+fn revision(reader: &mut Reader<'_>) -> Result<u16, ReleaseError> {
+    let fault = Part::FetchArguments.fault();
+    u16::try_from(reader.uint().map_err(&fault)?).map_err(|_| fault(CborFault::WrongValue))
+}
+
+/// `[from, uri, sha256, size]`
+fn read_patch<'a>(reader: &mut Reader<'a>) -> Result<Patch<'a>, ReleaseError> {
+    let fault = Part::FetchArguments.fault();
+    reader.array_exactly(4).map_err(&fault)?;
+    Ok(Patch {
+        from: ImageHash(*reader.array_of().map_err(&fault)?),
+        uri: checked_uri(reader.text().map_err(&fault)?)?,
+        sha256: reader.array_of().map_err(&fault)?,
+        size: checked_size(reader.uint().map_err(&fault)?)?,
+    })
+}
+
+// The digests of a list page are as many as fit in one: the shape of `pages` and of this file agree.
+const _: () = assert!(DIGESTS_PER_LIST_PAGE as usize * PAGE_DIGEST_BYTES == PAGE_BYTES);
