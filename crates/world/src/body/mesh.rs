@@ -89,6 +89,7 @@ impl Mesh {
     pub fn send(&mut self, from: usize, to: Destination, is_up: impl Fn(usize) -> bool) -> Vec<Arrival> {
         match to {
             Destination::Everybody => self.flood(from, is_up),
+            Destination::Neighbours => self.broadcast(from, is_up),
             Destination::Root => self.unicast(from, 0, is_up),
             Destination::Node(id) => match self.indices.get(&id) {
                 Some(&node) => self.unicast(from, node, is_up),
@@ -112,6 +113,22 @@ impl Mesh {
                     arrivals.push(Arrival { node: next, after_ms });
                     reached.push((next, Some(node), after_ms));
                 }
+            }
+        }
+        arrivals
+    }
+
+    /// One transmission: parent, children and the parent's other children hear it, each with its own luck.
+    fn broadcast(&mut self, from: usize, is_up: impl Fn(usize) -> bool) -> Vec<Arrival> {
+        let siblings = self.parent(from).map(|parent| self.children(parent).to_vec()).unwrap_or_default();
+        let heard_by: Vec<_> = self.parent(from).into_iter().chain(self.children(from).to_vec()).chain(siblings).collect();
+        let mut arrivals = Vec::new();
+        for node in heard_by {
+            if node != from
+                && is_up(node)
+                && let Some(after_ms) = self.hop(from, node)
+            {
+                arrivals.push(Arrival { node, after_ms });
             }
         }
         arrivals
