@@ -1,9 +1,9 @@
 //! Where old places went: a table of (old position, shift), each entry valid up to the next.
 
 /// Entries at most.
-pub(crate) const MAP_ENTRIES: usize = 512;
+pub(crate) const MAP_ENTRIES: usize = 384;
 /// Learnt targets at most (a power of two).
-pub(crate) const LEARNT: usize = 256;
+pub(crate) const LEARNT: usize = 64;
 
 #[derive(Clone)]
 pub(crate) struct AddressMap {

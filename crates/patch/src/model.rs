@@ -122,12 +122,12 @@ impl Number {
 /// Contexts mixed for each bit of a byte.
 pub(crate) const INPUTS: usize = 7;
 /// Bytes remembered for matches, and places in their hash table (powers of two).
-pub(crate) const RECENT: usize = 2048;
+pub(crate) const RECENT: usize = 512;
 pub(crate) const RECENT_KEYS: usize = 256;
 /// Inputs that come from hashed contexts; the others are the expected byte and the repeated one.
 const HASHED: usize = INPUTS - 2;
 /// Slots shared by all byte contexts.
-pub(crate) const SLOTS: usize = 16384;
+pub(crate) const SLOTS: usize = 6144;
 /// Sets of mixing weights.
 pub(crate) const WEIGHT_SETS: usize = 33;
 /// Kinds of bytes: the classes of tokens, new bytes in code, new bytes elsewhere.
@@ -152,7 +152,7 @@ pub(crate) struct ByteContext {
 /// Codes a byte by mixing the predictions of several contexts.
 #[derive(Clone)]
 pub(crate) struct ByteModel {
-    pub(crate) slots: [Slot; SLOTS],
+    pub(crate) slots: [Cell; SLOTS],
     pub(crate) expected: [Slot; TRUSTS],
     pub(crate) weights: [[i32; INPUTS]; WEIGHT_SETS],
     pub(crate) recent: Recent,
@@ -162,7 +162,7 @@ pub(crate) struct ByteModel {
 impl ByteModel {
     pub(crate) const fn new() -> Self {
         Self {
-            slots: [Slot::new(); SLOTS],
+            slots: [Cell::new(); SLOTS],
             expected: [Slot::with_p(3000); TRUSTS],
             weights: [[20_000; INPUTS]; WEIGHT_SETS],
             recent: Recent::new(),
@@ -201,8 +201,8 @@ impl ByteModel {
             let mut logits = [0i32; INPUTS];
             for k in 0..HASHED {
                 index[k] =
-                    (bases[k].wrapping_add(node.wrapping_mul(0x9E35_79B1)) >> 16) as usize & (SLOTS - 1);
-                logits[k] = stretch(self.slots[index[k]].p());
+                    ((bases[k].wrapping_add(node.wrapping_mul(0x9E35_79B1)) >> 16) as usize * SLOTS) >> 16;
+                logits[k] = self.slots[index[k]].logit();
             }
             let expected_bit = expected >> i & 1;
             let trust = ((class << 2 | place & 3) << 2 | (7 - i).min(3)) as usize % TRUSTS;
@@ -229,7 +229,7 @@ impl ByteModel {
                 weights[k] = (weights[k] + ((logits[k] * error + 0x200) >> 10)).clamp(-400_000, 400_000);
             }
             for &slot in &index {
-                self.slots[slot].learn(bit, 5);
+                self.slots[slot].learn(bit);
             }
             if agrees {
                 self.expected[trust].learn(u32::from(bit == expected_bit), 14);
@@ -305,4 +305,69 @@ impl Recent {
         }
         self.keys[key] = ((here + 1) % RECENT) as u16;
     }
+}
+
+/// One adaptive bit in a byte: a logit in steps of [`CELL_STEP`], and how often it has been seen.
+#[derive(Clone, Copy)]
+pub(crate) struct Cell(pub(crate) u8);
+
+/// Logits told apart, and the distance between two (in 1/256).
+const CELL_LEVELS: i32 = 83;
+const CELL_STEP: i32 = 40;
+/// A cell moves by one of so many of the way to the bit seen: first, second, and every later time.
+const CELL_PACE: [i32; 3] = [2, 4, 10];
+
+impl Cell {
+    pub(crate) const fn new() -> Self {
+        Self((CELL_LEVELS / 2) as u8)
+    }
+
+    pub(crate) fn logit(self) -> i32 {
+        (i32::from(self.0) % CELL_LEVELS - CELL_LEVELS / 2) * CELL_STEP
+    }
+
+    pub(crate) fn learn(&mut self, bit: u32) {
+        self.0 = CELL_NEXT[bit as usize & 1][usize::from(self.0)];
+    }
+}
+
+static CELL_NEXT: [[u8; 256]; 2] = cell_table();
+
+const fn cell_table() -> [[u8; 256]; 2] {
+    let mut table = [[0; 256]; 2];
+    let mut state = 0;
+    while state < 256 {
+        let seen = if state / CELL_LEVELS > 2 { 2 } else { state / CELL_LEVELS };
+        let level = state % CELL_LEVELS;
+        let p = squash((level - CELL_LEVELS / 2) * CELL_STEP);
+        let more = if seen < 2 { seen + 1 } else { 2 };
+        let mut bit = 0;
+        while bit < 2 {
+            let target = if bit == 1 { 4095 } else { 0 };
+            let wanted = p + (target - p) / CELL_PACE[seen as usize];
+            // The level nearest to the probability wanted, but at least one step on.
+            let mut next = level;
+            if bit == 1 {
+                if next < CELL_LEVELS - 1 {
+                    next += 1;
+                }
+                while next < CELL_LEVELS - 1
+                    && squash((next - CELL_LEVELS / 2) * CELL_STEP + CELL_STEP / 2) < wanted
+                {
+                    next += 1;
+                }
+            } else {
+                if next > 0 {
+                    next -= 1;
+                }
+                while next > 0 && squash((next - CELL_LEVELS / 2) * CELL_STEP - CELL_STEP / 2) > wanted {
+                    next -= 1;
+                }
+            }
+            table[bit as usize][state as usize] = (more * CELL_LEVELS + next) as u8;
+            bit += 1;
+        }
+        state += 1;
+    }
+    table
 }

@@ -523,7 +523,8 @@ impl Walker {
         self.new_code = self.has_new && self.new_space.is_code(self.position);
         let (class, place) =
             if self.new_code { (NEW_CODE, u32::from(self.insn.at)) } else { (NEW_DATA, self.position & 3) };
-        let context = ByteContext { expected, class, place, before: self.before, first: u32::from(self.insn.first) };
+        let context =
+            ByteContext { expected, class, place, before: self.before, first: u32::from(self.insn.first) };
         out[0] = self.bytes.code(c, &context, guide.byte(self.position));
         self.emit(&out[..1]);
         Ok(1)
