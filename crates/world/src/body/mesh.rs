@@ -121,7 +121,8 @@ impl Mesh {
     /// One transmission: parent, children and the parent's other children hear it, each with its own luck.
     fn broadcast(&mut self, from: usize, is_up: impl Fn(usize) -> bool) -> Vec<Arrival> {
         let siblings = self.parent(from).map(|parent| self.children(parent).to_vec()).unwrap_or_default();
-        let heard_by: Vec<_> = self.parent(from).into_iter().chain(self.children(from).to_vec()).chain(siblings).collect();
+        let heard_by: Vec<_> =
+            self.parent(from).into_iter().chain(self.children(from).to_vec()).chain(siblings).collect();
         let mut arrivals = Vec::new();
         for node in heard_by {
             if node != from

@@ -1,7 +1,8 @@
 //! The broker of a virtual world: what was published, and who hears what.
 
 use rootcast_node::Instant;
-use rootcast_wire::{NodeId, Report};
+use rootcast_wire::{NodeId, Report, UpdateState};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A message that a node published.
@@ -24,32 +25,47 @@ pub struct Published {
 /// The broker.
 #[derive(Debug, Default)]
 pub struct Broker {
-    pub(super) log: Vec<Published>,
+    log: Vec<Published>,
+    reports: BTreeMap<NodeId, Vec<(Instant, Report)>>,
     pub(super) subscriptions: Vec<(usize, Arc<str>)>,
     pub(super) is_down: bool,
 }
 
 impl Broker {
+    pub(super) fn publish(&mut self, message: Published) {
+        if let Ok(report) = Report::parse_json(&message.payload) {
+            self.reports.entry(report.device).or_default().push((message.at, report));
+        }
+        self.log.push(message);
+    }
+
     /// Everything that was published, in order.
     #[must_use]
     pub fn log(&self) -> &[Published] {
         &self.log
     }
 
-    /// The reports among it, with the time of each.
-    pub fn reports(&self) -> impl Iterator<Item = (Instant, Report)> {
-        self.log
-            .iter()
-            .filter_map(|published| Some((published.at, Report::parse_json(&published.payload).ok()?)))
+    /// The reports of one node, in order, with the time of each.
+    #[must_use]
+    pub fn reports_of(&self, node: NodeId) -> &[(Instant, Report)] {
+        self.reports.get(&node).map_or(&[], Vec::as_slice)
     }
 
-    /// The reports of one node.
-    pub fn reports_of(&self, node: NodeId) -> impl Iterator<Item = Report> {
-        self.reports().map(|(_, report)| report).filter(move |report| report.device == node)
+    /// Whether a node has reported this step since the log was last cleared.
+    #[must_use]
+    pub fn has_reported(&self, node: NodeId, state: UpdateState) -> bool {
+        self.reports_of(node).iter().any(|(_, report)| report.state == state)
+    }
+
+    /// How a node's last update ended, as far as it has reported.
+    #[must_use]
+    pub fn outcome_of(&self, node: NodeId) -> Option<&Report> {
+        self.reports_of(node).iter().map(|(_, report)| report).rfind(|report| report.state.is_final())
     }
 
     /// Forgets what was published so far.
     pub fn clear_log(&mut self) {
         self.log.clear();
+        self.reports.clear();
     }
 }

@@ -1,6 +1,6 @@
 //! What happens when.
 
-use rootcast_node::ResetReason;
+use rootcast_node::{MeshState, ResetReason};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -12,20 +12,16 @@ pub(super) enum Event {
     Start(ResetReason),
     /// The core wanted to hear that time has passed.
     Wake,
-    /// The radio is up.
-    RadioUp,
-    /// The node joins the mesh, if its parent is in it.
-    Join,
-    /// The node notices that its parent is gone.
-    Leave,
+    /// The node's place in the mesh has changed.
+    Mesh(MeshState),
     /// The broker has answered.
     MqttUp,
     /// The broker is gone.
     MqttDown,
     /// A message from the broker.
     Message { topic: Arc<str>, payload: Arc<[u8]> },
-    /// A frame from the mesh.
-    Frame(Arc<[u8]>),
+    /// A frame that the mesh brought, or one straight from a neighbour with its signal in dBm.
+    Frame(Arc<[u8]>, Option<i8>),
     /// The connection stands, or not.
     StreamUp { connection: u64 },
     /// More comes over the connection, or its end.

@@ -1,7 +1,6 @@
-//! How long things take in a world, and how images behave.
+//! How long things take in a world.
 
-/// Shortest and longest time, in milliseconds; which one it is, the seed decides each time.
-pub type Span = (u32, u32);
+use crate::body::radio::{RadioPace, Span};
 
 /// The pace of a world. The defaults are those of ESP32-C3 boards in a house.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,13 +11,9 @@ pub struct WorldOptions {
     pub unix_s: u64,
     /// From the reset to the first instruction of the application.
     pub reset: Span,
-    /// From there until the radio is up.
-    pub radio: Span,
-    /// From a parent's joining (or the radio) until a node has joined, too.
-    pub join: Span,
-    /// Until a node notices that its parent is gone.
-    pub notice: Span,
-    /// From joining (for the root) until the broker has answered.
+    /// How fast the mesh forms.
+    pub radio: RadioPace,
+    /// From joining (for the root) until the broker has answered, or until its silence is noticed.
     pub mqtt: Span,
     /// How long a node is without power after a cut in one of its flash operations.
     pub power_off: Span,
@@ -42,9 +37,7 @@ impl Default for WorldOptions {
             seed: 0,
             unix_s: 1_795_000_000,
             reset: (300, 700),
-            radio: (100, 300),
-            join: (500, 3_000),
-            notice: (500, 2_000),
+            radio: RadioPace::default(),
             mqtt: (50, 400),
             power_off: (100, 20_000),
             watchdog_ms: 8_000,
@@ -72,31 +65,4 @@ impl Default for FlashTiming {
     fn default() -> Self {
         Self { erase_us: 45_000, program_page_us: 400, read_sector_us: 210 }
     }
-}
-
-/// What an image does when it runs, besides running the node core.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Behaviour {
-    /// It works.
-    #[default]
-    Healthy,
-    /// It panics before the core's first instruction. No updater can help with that where the bootloader does not.
-    CrashesBeforeCore,
-    /// It panics so many milliseconds after its start.
-    Crashes {
-        /// Milliseconds.
-        after_ms: u32,
-    },
-    /// It hangs so many milliseconds after its start; the watchdog ends that.
-    Hangs {
-        /// Milliseconds.
-        after_ms: u32,
-    },
-    /// It never gets into the mesh.
-    NeverJoins,
-    /// It says of itself that it is not healthy, so many milliseconds after its start.
-    Unhealthy {
-        /// Milliseconds.
-        after_ms: u32,
-    },
 }

@@ -1,7 +1,8 @@
 //! One node of a virtual world, with its power, its place in the mesh and its connection.
 
-use super::options::{Behaviour, FlashTiming};
+use super::options::FlashTiming;
 use super::stream::Stream;
+use crate::body::behaviour::Behaviour;
 use crate::flash::Tally;
 use crate::machine::{Machine, StartFailure};
 use rootcast_node::{Colour, MeshState};
@@ -79,11 +80,6 @@ impl Station {
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.power == Power::Running
-    }
-
-    /// Whether it passes frames on.
-    pub(super) fn is_in_mesh(&self) -> bool {
-        self.is_running() && self.mesh.joined
     }
 
     /// Ends this life: whatever is under way for it does not arrive.

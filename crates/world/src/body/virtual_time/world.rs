@@ -2,20 +2,22 @@
 
 use super::broker::{Broker, Published};
 use super::event::{Due, Event, Queue};
-use super::options::{Behaviour, Span, WorldOptions};
+use super::options::WorldOptions;
 use super::station::{Power, Station};
 use super::stream::{Next, Stream};
+use crate::body::behaviour::{Behaviour, Behaviours};
 use crate::body::http::Server;
 use crate::body::mesh::{Link, Mesh};
+use crate::body::radio::{Radio, RadioEvent, Span};
 use crate::bootloader::ImageCache;
 use crate::factory::Topology;
 use crate::flash::Violation;
 use crate::machine::Machine;
 use crate::random::Random;
 use rootcast_image::ImageHash;
-use rootcast_node::{Destination, Input, Instant, Output, ResetReason};
+use rootcast_node::{Destination, Input, Instant, MeshState, Output, ResetReason};
 use rootcast_wire::{ErrorCode, NodeId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a node wants done, outliving the borrow of the node.
@@ -49,16 +51,16 @@ impl From<Output<'_>> for Wish {
 
 /// Nodes, mesh, broker and servers in virtual time.
 pub struct World {
-    pub(super) options: WorldOptions,
-    pub(super) now: Instant,
+    options: WorldOptions,
+    now: Instant,
     queue: Queue,
-    pub(super) stations: Vec<Station>,
-    pub(super) mesh: Mesh,
-    pub(super) broker: Broker,
+    stations: Vec<Station>,
+    radio: Radio,
+    broker: Broker,
     servers: BTreeMap<(String, u16), Server>,
-    behaviours: HashMap<ImageHash, Behaviour>,
+    behaviours: Behaviours,
     images: ImageCache,
-    pub(super) random: Random,
+    random: Random,
     events: u64,
 }
 
@@ -72,10 +74,10 @@ impl World {
             now: Instant(0),
             queue: Queue::default(),
             stations: machines.into_iter().map(Station::new).collect(),
-            mesh: Mesh::new(topology, link, random.fork(1)),
+            radio: Radio::new(topology, link, options.radio, &random.fork(1)),
             broker: Broker::default(),
             servers: BTreeMap::new(),
-            behaviours: HashMap::new(),
+            behaviours: Behaviours::new(),
             images: ImageCache::new(),
             random: random.fork(2),
             options,
@@ -119,9 +121,9 @@ impl World {
         &mut self.broker
     }
 
-    /// The mesh.
+    /// The mesh, for changing its links.
     pub const fn mesh_mut(&mut self) -> &mut Mesh {
-        &mut self.mesh
+        self.radio.mesh_mut()
     }
 
     /// The server of a host and port; one without files is made if there is none.
@@ -190,7 +192,7 @@ impl World {
         self.broker.subscriptions.clear();
         for node in 0..self.stations.len() {
             if self.stations[node].mqtt {
-                let span = self.options.notice;
+                let span = self.options.mqtt;
                 self.schedule(span, node, Event::MqttDown);
             }
         }
@@ -200,7 +202,7 @@ impl World {
     pub fn start_broker(&mut self) {
         self.broker.is_down = false;
         for node in 0..self.stations.len() {
-            if self.stations[node].is_in_mesh() && self.stations[node].machine.settings().is_root {
+            if self.stations[node].mesh.joined && self.stations[node].machine.settings().is_root {
                 let span = self.options.mqtt;
                 self.schedule(span, node, Event::MqttUp);
             }
@@ -216,8 +218,10 @@ impl World {
             if done(self) {
                 return true;
             }
+            let radio = self.radio.next_at();
             match self.queue.next_at() {
-                Some(at) if at <= end => self.step(),
+                Some(at) if at <= end && radio.is_none_or(|radio| at < radio) => self.step(),
+                _ if radio.is_some_and(|radio| radio <= end) => self.listen(radio.unwrap_or(end)),
                 _ => {
                     self.now = Instant(end);
                     return done(self);
@@ -229,6 +233,19 @@ impl World {
     /// Lets so much time pass.
     pub fn run_for(&mut self, ms: u64) {
         self.run_until(ms, |_| false);
+    }
+
+    /// Lets the radios work: what they hear becomes events of the nodes.
+    fn listen(&mut self, at_ms: u64) {
+        self.now = self.now.max(Instant(at_ms));
+        while let Some((node, heard)) = self.radio.poll(self.now.0) {
+            let event = match heard {
+                RadioEvent::Mesh(state) => Event::Mesh(state),
+                RadioEvent::Frame(bytes) => Event::Frame(bytes, None),
+                RadioEvent::NeighbourFrame(bytes, signal_dbm) => Event::Frame(bytes, Some(signal_dbm)),
+            };
+            self.queue.push(self.now.0, node, Some(self.stations[node].life), event);
+        }
     }
 
     fn step(&mut self) {
@@ -262,9 +279,7 @@ impl World {
             Event::Watchdog => self.begin_reset(node, ResetReason::Watchdog),
             _ if !self.stations[node].is_running() => {}
             Event::Wake => self.wake(node),
-            Event::RadioUp => self.radio_up(node),
-            Event::Join => self.join(node),
-            Event::Leave => self.leave(node),
+            Event::Mesh(state) => self.mesh_changed(node, state),
             Event::MqttUp => self.mqtt_up(node),
             Event::MqttDown => {
                 self.stations[node].mqtt = false;
@@ -273,13 +288,16 @@ impl World {
             Event::Message { topic, payload } => {
                 self.tell(node, Input::MqttMessage { topic: &topic, payload: &payload });
             }
-            Event::Frame(bytes) if self.stations[node].mesh.joined => self.tell(node, Input::Frame(&bytes)),
-            Event::Frame(_) => {}
+            Event::Frame(bytes, None) => self.tell(node, Input::Frame(&bytes)),
+            Event::Frame(bytes, Some(signal_dbm)) => {
+                self.tell(node, Input::NeighbourFrame { bytes: &bytes, signal_dbm });
+            }
             Event::StreamUp { connection } => self.stream_up(node, connection),
             Event::StreamMore { connection } => self.stream_more(node, connection),
             Event::Crash => self.begin_reset(node, ResetReason::Panic),
             Event::Hang => {
                 self.stations[node].power = Power::Hung;
+                self.radio.down(self.now.0, node);
                 let ms = self.options.watchdog_ms;
                 self.schedule((ms, ms), node, Event::Watchdog);
             }
@@ -291,7 +309,7 @@ impl World {
         self.random.between(span.0.into(), span.1.into())
     }
 
-    pub(super) fn schedule(&mut self, after: Span, node: usize, event: Event) {
+    fn schedule(&mut self, after: Span, node: usize, event: Event) {
         let at = self.now.0 + self.draw(after);
         self.queue.push(at, node, Some(self.stations[node].life), event);
     }
@@ -313,7 +331,7 @@ impl World {
     }
 
     fn gone(&mut self, node: usize, power: Power) {
-        self.children_notice(node);
+        self.radio.down(self.now.0, node);
         self.broker.subscriptions.retain(|(subscriber, _)| *subscriber != node);
         self.stations[node].end_life(power);
     }
@@ -352,8 +370,7 @@ impl World {
                 }
             }
         }
-        let span = self.options.radio;
-        self.schedule(span, node, Event::RadioUp);
+        self.radio.up(now.0, node, self.stations[node].behaviour != Behaviour::NeverJoins);
         self.attend(node);
     }
 
@@ -369,7 +386,7 @@ impl World {
 
     // ----- the core ----------------------------------------------------------------------------------
 
-    pub(super) fn tell(&mut self, node: usize, input: Input<'_>) {
+    fn tell(&mut self, node: usize, input: Input<'_>) {
         self.stations[node].machine.handle(self.now, input);
         self.attend(node);
     }
@@ -411,12 +428,12 @@ impl World {
     fn grant(&mut self, node: usize, wish: Wish) {
         match wish {
             Wish::Led(colour) => self.stations[node].led = Some(colour),
-            Wish::Frame(to, bytes) => self.send_frame(node, to, &bytes),
+            Wish::Frame(to, bytes) => self.radio.send(self.now.0, node, to, &bytes),
             Wish::Subscribe(topic) => self.broker.subscriptions.push((node, topic)),
             Wish::Publish { topic, payload, qos, retain } => {
                 if self.stations[node].mqtt {
                     let (at, by) = (self.now, self.stations[node].id);
-                    self.broker.log.push(Published { at, by, topic, payload, qos, retain });
+                    self.broker.publish(Published { at, by, topic, payload, qos, retain });
                 }
             }
             Wish::Connect(host, port) => {
@@ -433,21 +450,29 @@ impl World {
         }
     }
 
-    fn send_frame(&mut self, node: usize, to: Destination, bytes: &Arc<[u8]>) {
-        if !self.stations[node].is_in_mesh() {
-            return;
+    // ----- mesh, broker and servers ------------------------------------------------------------------
+
+    fn mesh_changed(&mut self, node: usize, state: MeshState) {
+        let before = std::mem::replace(&mut self.stations[node].mesh, state);
+        if before.joined && !state.joined {
+            // Its way to the server led through the mesh.
+            if self.stations[node].stream.take().is_some_and(|stream| stream.connection.is_some()) {
+                self.tell(node, Input::StreamClosed);
+            }
         }
-        let stations = &self.stations;
-        for arrival in self.mesh.send(node, to, |node| stations[node].is_in_mesh()) {
-            let at = self.now.0 + arrival.after_ms;
-            self.queue.push(at, arrival.node, None, Event::Frame(Arc::clone(bytes)));
+        if state.joined && !before.joined {
+            let unix_s = self.options.unix_s + self.now.0 / 1000;
+            self.tell(node, Input::WallClock { unix_s });
+            if self.stations[node].machine.settings().is_root && !self.broker.is_down {
+                let span = self.options.mqtt;
+                self.schedule(span, node, Event::MqttUp);
+            }
         }
+        self.tell(node, Input::Mesh(state));
     }
 
-    // ----- broker and servers ------------------------------------------------------------------------
-
     fn mqtt_up(&mut self, node: usize) {
-        if !self.stations[node].mqtt && self.stations[node].is_in_mesh() && !self.broker.is_down {
+        if !self.stations[node].mqtt && self.stations[node].mesh.joined && !self.broker.is_down {
             self.stations[node].mqtt = true;
             self.tell(node, Input::MqttConnected);
         }
