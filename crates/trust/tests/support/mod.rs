@@ -1,6 +1,9 @@
 //! Valid things for the tests to break: a small app image, keys, and the tools of the ESP world.
 #![allow(dead_code)]
 
+pub mod cbor;
+pub mod release;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
