@@ -1,6 +1,8 @@
 //! Readers of arguments that several commands take.
 
+use crate::error::Error;
 use rootcast_trust::KeyDigest;
+use std::time::Duration;
 
 /// A key digest: 64 hexadecimal digits.
 pub fn key_digest(text: &str) -> Result<KeyDigest, String> {
@@ -10,4 +12,38 @@ pub fn key_digest(text: &str) -> Result<KeyDigest, String> {
             "a key digest has 64 hexadecimal digits, this has {digits} characters; rootcast keygen prints it"
         )
     })
+}
+
+/// A time: `90s`, `20m`, `2h`, or seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)]
+        .into_iter()
+        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))
+        .unwrap_or((text, 1_000));
+    let number: Option<u64> = digits.parse().ok().filter(|_| digits.bytes().all(|c| c.is_ascii_digit()));
+    let time = number.and_then(|number| number.checked_mul(unit)).filter(|time| *time > 0);
+    time.map(Duration::from_millis).ok_or_else(|| format!("\"{text}\" is not a time: write 90s, 20m or 2h"))
+}
+
+/// The runtime of commands that talk to a network.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    // Fails only if somebody installed one before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_units() {
+        for (text, seconds) in [("90s", 90), ("90", 90), ("20m", 1200), ("2h", 7200)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        for text in ["", "s", "0s", "-1s", "+1s", "1.5h", "99999999999999999h", "1d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
 }

@@ -2,12 +2,14 @@
 //!
 //! Causes come from the libraries' own errors; this type adds the file, and [`Error::advice`] says what to do.
 
+use crate::mqtt::BrokerError;
 use rootcast_image::partition::CsvError;
 use rootcast_image::{ImageError, PartitionError};
 use rootcast_trust::SignatureError;
 use rootcast_trust::sign::SignError;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Exit status of an operation that failed.
 const FAILED: u8 = 1;
@@ -65,6 +67,25 @@ pub enum Error {
     #[error("{}: {error}", path.display())]
     Sign { path: PathBuf, error: SignError },
 
+    /// A broker cannot be used.
+    #[error("broker {broker}: {error}")]
+    Broker { broker: String, error: BrokerError },
+    /// Nodes came to an end without the new image.
+    #[error("{nodes} {} not updated", if *nodes == 1 { "node was" } else { "nodes were" })]
+    NotUpdated { nodes: usize },
+    /// Nodes did not come to an end in time.
+    #[error("the update had not ended everywhere after {} seconds", after.as_secs())]
+    NotFinished { after: Duration },
+    /// No node said anything.
+    #[error("no node answered within {} seconds", after.as_secs())]
+    NoAnswer { after: Duration },
+    /// Somebody pressed Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// The system gives no threads.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+
     /// Arguments that contradict each other or say nothing useful.
     #[error("{0}")]
     Usage(String),
@@ -101,9 +122,38 @@ impl Error {
             Self::NoPartition { .. } => "Give a table that has one, or --table default.",
             Self::Sign { error, .. } => sign_advice(error),
             Self::Usage(_) => "See --help.",
+            Self::Broker { error, .. } => broker_advice(error),
+            Self::NotUpdated { .. } => "The table says why, node by node; they keep running what they ran.",
+            Self::NotFinished { .. } => {
+                "The update goes on without being watched; give a longer --timeout to see its end."
+            }
+            Self::NoAnswer { .. } => {
+                "Check that the mesh's root is connected to this broker, and the topic prefix (--prefix)."
+            }
+            Self::Interrupted => "The update goes on without being watched.",
+            Self::Runtime(_) => "Check the limits on threads and open files.",
             Self::Output(_) | Self::Flawed { .. } | Self::PublicKey { .. } => return None,
         };
         Some(text.to_string())
+    }
+}
+
+fn broker_advice(error: &BrokerError) -> &'static str {
+    match error {
+        BrokerError::Name(_) => "Check the broker's name, or give its address: --broker mqtt://HOST:PORT.",
+        BrokerError::Connect(_) | BrokerError::Timeout(_) => {
+            "Check that the broker runs and listens there: --broker mqtt://HOST:PORT."
+        }
+        BrokerError::Tls(_) => {
+            "Give the broker's CA with --broker-ca, and the name that its certificate is for."
+        }
+        BrokerError::Login => {
+            "Give user and password: --broker mqtt://USER:PASSWORD@HOST, or in ROOTCAST_BROKER."
+        }
+        BrokerError::Denied(_) => "Have the broker's access rules allow it to this user.",
+        BrokerError::Protocol(_) => {
+            "Check that an MQTT broker listens there, and whether it wants TLS (mqtts://)."
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Files: read with a limit, written whole or not at all.
 
 use crate::error::Error;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,16 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
         return Err(Error::TooLarge { path: path.to_path_buf(), limit: MAX_FILE_BYTES });
     }
     Ok(bytes)
+}
+
+/// Reads certificates in PEM form, at least one.
+pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found = CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>();
+    found.ok().filter(|certificates| !certificates.is_empty()).ok_or_else(|| Error::Unknown {
+        path: path.to_path_buf(),
+        found: "no certificate in PEM form",
+        advice: "Give the CA's certificate: a text that begins with -----BEGIN CERTIFICATE-----.",
+    })
 }
 
 /// Whether what stands there may be replaced.

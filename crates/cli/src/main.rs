@@ -8,6 +8,8 @@
 //! | [`error`] | why a command failed, what to do about it, and the exit status |
 //! | [`files`] | reading with a limit, writing whole files or none |
 //! | [`inspect`] | what is in a file, by its content |
+//! | [`mqtt`] | a client of the operator's broker |
+//! | [`watch`] | an update followed node by node: picture, lines, JSON |
 //!
 //! A new command is a file in `command/` and a line in [`command::Command`].
 
@@ -16,8 +18,10 @@ mod command;
 mod error;
 mod files;
 mod inspect;
+mod mqtt;
 mod output;
 mod size;
+mod watch;
 
 use clap::Parser;
 use output::Output;

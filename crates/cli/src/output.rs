@@ -31,13 +31,20 @@ impl Output {
         if self.json { self.object(facts) } else { self.line(facts.to_string().trim_end()) }
     }
 
-    fn line(&mut self, text: impl Display) -> Result<(), Error> {
-        writeln!(self.out, "{text}").map_err(Error::Output)
+    /// Whether machines are to read it.
+    pub fn is_json(&self) -> bool {
+        self.json
     }
 
-    fn object(&mut self, facts: &impl Serialize) -> Result<(), Error> {
+    /// Prints text for people. What came from a file or a node cannot move the cursor or ring the bell.
+    pub fn line(&mut self, text: impl Display) -> Result<(), Error> {
+        writeln!(self.out, "{}", harmless(&text.to_string())).map_err(Error::Output)
+    }
+
+    /// Prints an object for machines.
+    pub fn object(&mut self, facts: &impl Serialize) -> Result<(), Error> {
         let text = serde_json::to_string(facts).map_err(|error| Error::Output(error.into()))?;
-        self.line(text)
+        writeln!(self.out, "{text}").map_err(Error::Output)
     }
 
     /// Prints why the command failed. Nothing more can be done if that fails too.
@@ -45,7 +52,7 @@ impl Output {
         if error.is_silent() {
             return;
         }
-        let (text, advice) = (error.to_string(), error.advice());
+        let (text, advice) = (harmless(&error.to_string()), error.advice());
         if self.json {
             let _ = self.object(&Failure { event: "error", error: &text, advice: advice.as_deref() });
         }
@@ -55,4 +62,9 @@ impl Output {
             let _ = writeln!(stderr, "  {advice}");
         }
     }
+}
+
+/// Text without control characters other than the end of a line.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

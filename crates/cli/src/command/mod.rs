@@ -4,6 +4,7 @@ mod flash;
 mod inspect;
 mod keygen;
 mod sign;
+mod trigger;
 
 use crate::error::Error;
 use crate::output::Output;
@@ -16,6 +17,7 @@ pub enum Command {
     Keygen(keygen::Keygen),
     Sign(sign::Sign),
     Flash(flash::Flash),
+    Trigger(Box<trigger::TriggerArguments>),
 }
 
 impl Command {
@@ -26,6 +28,7 @@ impl Command {
             Self::Keygen(command) => command.run(output),
             Self::Sign(command) => command.run(output),
             Self::Flash(command) => command.run(output),
+            Self::Trigger(command) => command.run(output),
         }
     }
 }

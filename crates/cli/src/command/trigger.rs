@@ -1,0 +1,252 @@
+//! `rootcast trigger`
+
+use crate::error::Error;
+use crate::mqtt::{Address, BrokerError, Event, Link, Trust};
+use crate::output::Output;
+use crate::watch::{Fleet, REDRAW, Summary, View};
+use crate::{arguments, files, size};
+use clap::Args;
+use rootcast_wire::trigger::Targets;
+use rootcast_wire::{Command, Topics, Trigger, parse_command};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::{Instant, interval, sleep_until};
+
+/// Tell a mesh to update: publish one MQTT message, which its root casts to every node
+///
+/// Without --watch the command ends when the broker has the message. With --watch it follows every node until all have
+/// come to an end, and succeeds only if all run the new image.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  rootcast trigger https://server/fw.bin --watch
+  rootcast trigger https://server/fw.bin --broker mqtts://ann@broker.example --targets relay8,root
+  ROOTCAST_BROKER=mqtt://ann:secret@10.0.0.2 rootcast trigger https://server/fw.bin
+
+The same without rootcast:
+  mosquitto_pub -t /switch/cmd/root -m '{\"type\":\"ota_trigger\",\"url\":\"https://server/fw.bin\"}'")]
+pub struct TriggerArguments {
+    /// Where the nodes find the app image: http:// or https://
+    url: String,
+
+    /// The broker: mqtt://USER:PASSWORD@HOST:PORT or mqtts://…
+    #[arg(long, env = "ROOTCAST_BROKER", hide_env_values = true, default_value = "mqtt://127.0.0.1:1883")]
+    broker: Address,
+
+    /// CA certificate (PEM) of a broker with TLS; without it, public CAs are trusted
+    #[arg(long, value_name = "FILE")]
+    broker_ca: Option<PathBuf>,
+
+    /// What stands before the mesh's topics
+    #[arg(long, default_value = "")]
+    prefix: String,
+
+    /// Only these: node ids, MAC addresses, node types, or `root`; separated by commas
+    #[arg(long, value_delimiter = ',')]
+    targets: Vec<String>,
+
+    /// How the image travels: every node fetches it (direct), or the root does and the mesh shares it (spread)
+    #[arg(long, value_parser = ["direct", "spread"])]
+    mode: Option<String>,
+
+    /// SHA-256 of the file, as sha256sum prints it; nodes refuse any other
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<String>,
+
+    /// Size of the file in bytes; nodes refuse any other
+    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
+    size: Option<u32>,
+
+    /// The version it brings, for people
+    #[arg(long, value_name = "TEXT")]
+    version: Option<String>,
+
+    /// How many nodes may download at once
+    #[arg(long, value_name = "N")]
+    max_parallel: Option<u16>,
+
+    /// Not to begin before this time: RFC 3339, or seconds since 1970
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<String>,
+
+    /// A name for this update; nodes give it back in their reports
+    #[arg(long, value_name = "NAME")]
+    rollout: Option<String>,
+
+    /// Install even an image that failed its trial before
+    #[arg(long)]
+    force: bool,
+
+    /// Follow the update, node by node, to its end
+    #[arg(long)]
+    watch: bool,
+
+    /// With --watch: give up after this time (90s, 20m, 2h)
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = arguments::duration)]
+    timeout: Duration,
+}
+
+/// How long nobody may answer before the operator is told.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Serialize)]
+struct Triggered<'a> {
+    event: &'static str,
+    broker: String,
+    topic: &'a str,
+    url: &'a str,
+    message_bytes: usize,
+}
+
+impl TriggerArguments {
+    pub fn run(self, output: &mut Output) -> Result<(), Error> {
+        let trigger = self.trigger()?;
+        let topics = Topics::new(&self.prefix).map_err(|error| Error::Usage(error.to_string()))?;
+        let trust = match &self.broker_ca {
+            Some(path) => Trust::Authorities(files::read_certificates(path)?),
+            None => Trust::PublicAuthorities,
+        };
+        arguments::runtime()?.block_on(self.send(&trigger, topics, &trust, output))
+    }
+
+    /// The trigger, checked by the rules by which the root will check it.
+    fn trigger(&self) -> Result<Trigger, Error> {
+        let mut message = Map::from_iter([
+            ("type".to_string(), json!("ota_trigger")),
+            ("url".to_string(), json!(self.url)),
+            ("force".to_string(), json!(self.force)),
+        ]);
+        let mut add = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                message.insert(name.to_string(), value);
+            }
+        };
+        add("targets", (!self.targets.is_empty()).then(|| json!(self.targets)));
+        add("mode", self.mode.as_ref().map(|mode| json!(mode)));
+        add("sha256", self.sha256.as_ref().map(|digits| json!(digits)));
+        add("size", self.size.map(|size| json!(size)));
+        add("version", self.version.as_ref().map(|version| json!(version)));
+        add("max_parallel", self.max_parallel.map(|count| json!(count)));
+        add("rollout", self.rollout.as_ref().map(|name| json!(name)));
+        add(
+            "not_before",
+            self.not_before.as_ref().map(|time| match time.parse::<u64>() {
+                Ok(seconds) => json!(seconds),
+                Err(_) => json!(time),
+            }),
+        );
+        match parse_command(Value::Object(message).to_string().as_bytes()) {
+            Ok(Command::Trigger(trigger)) => Ok(trigger),
+            Ok(_) => Err(Error::Usage("nothing to trigger".to_string())),
+            Err(error) => Err(Error::Usage(format!("no root would take this trigger: {error}"))),
+        }
+    }
+
+    async fn send(
+        &self,
+        trigger: &Trigger,
+        topics: Topics,
+        trust: &Trust,
+        output: &mut Output,
+    ) -> Result<(), Error> {
+        let failed = |error: BrokerError| Error::Broker { broker: self.broker.to_string(), error };
+        let filters = match self.watch {
+            true => vec![topics.all_reports().to_string(), topics.root_state().to_string()],
+            false => Vec::new(),
+        };
+        let mut link = Link::open(&self.broker, trust, &filters).await.map_err(failed)?;
+        let mut message = String::new();
+        // Writing to a String cannot fail.
+        let _ = trigger.write_json(&mut message);
+        let topic = topics.root_command();
+        link.publish(&topic, message.as_bytes()).await.map_err(failed)?;
+        output.show(&Triggered {
+            event: "triggered",
+            broker: self.broker.to_string(),
+            topic: &topic,
+            url: &self.url,
+            message_bytes: message.len(),
+        })?;
+        let followed = match self.watch {
+            true => self.follow(&mut link, topics, trigger.targets.clone(), output).await,
+            false => Ok(()),
+        };
+        link.close().await;
+        followed
+    }
+
+    /// Follows the update to its end.
+    async fn follow(
+        &self,
+        link: &mut Link,
+        topics: Topics,
+        targets: Targets,
+        output: &mut Output,
+    ) -> Result<(), Error> {
+        let start = Instant::now();
+        let deadline = start + self.timeout;
+        let mut fleet = Fleet::new(topics, targets, self.rollout.clone());
+        let mut view = View::new(output, format!("Updating from {}", self.url));
+        let mut redraw = interval(REDRAW);
+        let mut asked_for_answer = false;
+        let end = loop {
+            tokio::select! {
+                event = link.next() => match event {
+                    Event::Message { topic, payload } => {
+                        let now = start.elapsed();
+                        let change = fleet.hear(&topic, &payload, now);
+                        view.changed(output, &fleet, change, now)?;
+                    }
+                    Event::Lost => view.note(output, "The connection to the broker is gone; trying again.")?,
+                    Event::Back => view.note(output, "The connection to the broker is back.")?,
+                },
+                _ = redraw.tick() => {
+                    let now = start.elapsed();
+                    view.redraw(&fleet, now)?;
+                    if fleet.is_done(now) {
+                        break End::Done;
+                    }
+                    if !asked_for_answer && now > ANSWER_PATIENCE && !fleet.has_answered() {
+                        asked_for_answer = true;
+                        view.note(output, silence(&fleet))?;
+                    }
+                }
+                () = sleep_until(deadline) => break End::Timeout,
+                _ = tokio::signal::ctrl_c() => break End::Interrupted,
+            }
+        };
+        drop(view);
+        let summary = Summary::of(&fleet, start.elapsed());
+        output.show(&summary)?;
+        match end {
+            End::Interrupted => Err(Error::Interrupted),
+            End::Timeout if fleet.has_answered() => Err(Error::NotFinished { after: self.timeout }),
+            End::Timeout => Err(Error::NoAnswer { after: self.timeout }),
+            End::Done if summary.is_success() => Ok(()),
+            End::Done => Err(Error::NotUpdated { nodes: summary.not_updated }),
+        }
+    }
+}
+
+enum End {
+    Done,
+    Timeout,
+    Interrupted,
+}
+
+/// Why nobody answers, as far as it is known.
+fn silence(fleet: &Fleet) -> &'static str {
+    match fleet.root_connected() {
+        Some(false) => "The mesh's root is not connected to this broker: the update begins when it is back.",
+        Some(true) => "The root is connected, but no node has reported yet.",
+        None => "Nothing heard of a root: check that the mesh uses this broker and this topic prefix.",
+    }
+}
+
+impl fmt::Display for Triggered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "triggered {} on {} at {}", self.url, self.topic, self.broker)
+    }
+}

@@ -1,0 +1,283 @@
+//! A connection to a broker that comes back by itself, with its subscriptions.
+
+use super::Address;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use mqtt5::transport::tls::TlsConfig;
+use mqtt5::{
+    ConnectOptions, ConnectionEvent, Message, MqttClient, MqttError, ProtocolVersion, QoS, SubscribeOptions,
+};
+use rustls::pki_types::CertificateDer;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// How long a connection may take, name look-up and TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the broker may take to acknowledge a message.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the broker is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long saying goodbye may take.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pauses between attempts to come back: doubling from the first to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Whose certificates a broker may have.
+#[derive(Clone, Debug, Default)]
+pub enum Trust {
+    /// Issued by a public CA.
+    #[default]
+    PublicAuthorities,
+    /// Issued by one of these.
+    Authorities(Vec<CertificateDer<'static>>),
+}
+
+/// What happens on a link.
+#[derive(Debug)]
+pub enum Event {
+    /// A message on a subscribed topic.
+    Message { topic: String, payload: Vec<u8> },
+    /// The connection is gone; it comes back by itself.
+    Lost,
+    /// The connection is back, with its subscriptions.
+    Back,
+}
+
+/// Why a broker cannot be used. What was tried, with which broker, is the caller's to say.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The broker's name is not known.
+    #[error("the name cannot be resolved: {0}")]
+    Name(io::Error),
+    /// No TCP connection.
+    #[error("no connection: {0}")]
+    Connect(io::Error),
+    /// Not within [`CONNECT_TIMEOUT`] or [`ACKNOWLEDGE_TIMEOUT`].
+    #[error("no answer within {} seconds", .0.as_secs())]
+    Timeout(Duration),
+    /// TLS failed: the certificate, most often.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// The broker does not let us in.
+    #[error("the broker refuses the login")]
+    Login,
+    /// The broker lets us in, but not do this.
+    #[error("the broker does not allow {0}")]
+    Denied(String),
+    /// Anything else.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+/// A connection to a broker. Dropping it ends it.
+pub struct Link {
+    /// The client of the connection that stands, or stood last.
+    client: watch::Receiver<MqttClient>,
+    events: UnboundedReceiver<Event>,
+    keeper: JoinHandle<()>,
+}
+
+impl Link {
+    /// Connects and subscribes.
+    pub async fn open(address: &Address, trust: &Trust, filters: &[String]) -> Result<Self, BrokerError> {
+        // Unbounded: what the broker sends is bounded by the mesh's size, and the reader does little but count.
+        let (sender, events) = unbounded_channel();
+        let wanted =
+            Wanted { address: address.clone(), trust: trust.clone(), filters: filters.to_vec(), sender };
+        let (client, lost) = wanted.connect().await?;
+        let (current, client) = watch::channel(client);
+        let keeper = tokio::spawn(wanted.keep(current, lost));
+        Ok(Self { client, events, keeper })
+    }
+
+    /// Publishes, QoS 1, and waits until the broker has the message.
+    pub async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), BrokerError> {
+        let client = self.client.borrow().clone();
+        match timeout(ACKNOWLEDGE_TIMEOUT, client.publish_qos1(topic, payload)).await {
+            Err(_) => Err(BrokerError::Timeout(ACKNOWLEDGE_TIMEOUT)),
+            Ok(Err(MqttError::PublishFailed(_))) => {
+                Err(BrokerError::Denied(format!("publishing to {topic}")))
+            }
+            Ok(Err(error)) => Err(BrokerError::Protocol(error.to_string())),
+            Ok(Ok(_)) => Ok(()),
+        }
+    }
+
+    /// The next event. Waits for ever on a silent broker; may be cancelled.
+    pub async fn next(&mut self) -> Event {
+        match self.events.recv().await {
+            Some(event) => event,
+            // The keeper holds the sender for as long as the link lives.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Says goodbye.
+    pub async fn close(self) {
+        self.keeper.abort();
+        let client = self.client.borrow().clone();
+        // Whether the broker still hears it makes no difference.
+        let _ = timeout(GOODBYE_TIMEOUT, client.disconnect()).await;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+/// The connection that is to stand.
+struct Wanted {
+    address: Address,
+    trust: Trust,
+    filters: Vec<String>,
+    sender: UnboundedSender<Event>,
+}
+
+impl Wanted {
+    /// Whenever the connection is lost, makes it anew.
+    async fn keep(self, current: watch::Sender<MqttClient>, mut lost: oneshot::Receiver<()>) {
+        loop {
+            // An error means that the client is gone, and the connection with it.
+            let _ = lost.await;
+            let _ = self.sender.send(Event::Lost);
+            let (mut pause, longest) = PAUSES;
+            lost = loop {
+                sleep(pause).await;
+                pause = (pause * 2).min(longest);
+                if let Ok((client, lost)) = self.connect().await {
+                    current.send_replace(client);
+                    break lost;
+                }
+            };
+            let _ = self.sender.send(Event::Back);
+        }
+    }
+
+    /// Connects by MQTT 5, or 3.1.1 if the broker does not speak it, and subscribes.
+    async fn connect(&self) -> Result<(MqttClient, oneshot::Receiver<()>), BrokerError> {
+        let place = self.reach().await?;
+        let connected = match self.connect_by(ProtocolVersion::V5, place).await {
+            Err(BrokerError::Protocol(_)) => self.connect_by(ProtocolVersion::V311, place).await?,
+            other => other?,
+        };
+        self.subscribe(&connected.0).await?;
+        Ok(connected)
+    }
+
+    /// Finds an address of the broker that takes connections.
+    async fn reach(&self) -> Result<SocketAddr, BrokerError> {
+        let Address { host, port, .. } = &self.address;
+        let reach = async {
+            let places = lookup_host((host.as_str(), *port)).await.map_err(BrokerError::Name)?;
+            let mut failure = io::Error::from(io::ErrorKind::NotFound);
+            for place in places {
+                match TcpStream::connect(place).await {
+                    Ok(_) => return Ok(place),
+                    Err(error) => failure = error,
+                }
+            }
+            Err(BrokerError::Connect(failure))
+        };
+        timeout(CONNECT_TIMEOUT, reach).await.unwrap_or(Err(BrokerError::Timeout(CONNECT_TIMEOUT)))
+    }
+
+    async fn connect_by(
+        &self,
+        version: ProtocolVersion,
+        place: SocketAddr,
+    ) -> Result<(MqttClient, oneshot::Receiver<()>), BrokerError> {
+        let mut options = ConnectOptions::new(client_id())
+            .with_clean_start(true)
+            .with_keep_alive(KEEP_ALIVE)
+            .with_automatic_reconnect(false)
+            .with_protocol_version(version);
+        if let Some((user, password)) = &self.address.login {
+            options = options.with_credentials(user, password);
+        }
+        let client = MqttClient::with_options(options.clone());
+        let (sender, lost) = oneshot::channel();
+        let sender = Mutex::new(Some(sender));
+        let notice = move |event| {
+            if let ConnectionEvent::Disconnected { .. } = event
+                && let Some(sender) = sender.lock().ok().and_then(|mut sender| sender.take())
+            {
+                let _ = sender.send(());
+            }
+        };
+        client.on_connection_event(notice).await.map_err(|error| BrokerError::Protocol(error.to_string()))?;
+        let connecting = async {
+            if self.address.tls {
+                client.connect_with_tls_and_options(self.tls(place), options).await
+            } else {
+                client.connect_with_options(&format!("mqtt://{place}"), options).await
+            }
+        };
+        match timeout(CONNECT_TIMEOUT, connecting).await {
+            Err(_) => Err(BrokerError::Timeout(CONNECT_TIMEOUT)),
+            Ok(Err(error)) => Err(self.refusal(error)),
+            Ok(Ok(_)) => Ok((client, lost)),
+        }
+    }
+
+    fn tls(&self, place: SocketAddr) -> TlsConfig {
+        let tls = TlsConfig::new(place, &self.address.host);
+        match &self.trust {
+            Trust::PublicAuthorities => tls,
+            Trust::Authorities(certificates) => {
+                tls.with_root_certs(certificates.clone()).with_system_roots(false)
+            }
+        }
+    }
+
+    fn refusal(&self, error: MqttError) -> BrokerError {
+        match error {
+            MqttError::ConnectionRefused(
+                ReasonCode::BadUsernameOrPassword | ReasonCode::NotAuthorized | ReasonCode::Banned,
+            )
+            | MqttError::AuthenticationFailed
+            | MqttError::NotAuthorized
+            | MqttError::BadUsernameOrPassword => BrokerError::Login,
+            MqttError::ConnectionError(text) | MqttError::Io(text) if self.address.tls => {
+                // The client puts its own words before rustls's.
+                let cause = text.rsplit_once("failed: ").map_or(text.as_str(), |(_, cause)| cause);
+                BrokerError::Tls(cause.to_string())
+            }
+            other => BrokerError::Protocol(other.to_string()),
+        }
+    }
+
+    async fn subscribe(&self, client: &MqttClient) -> Result<(), BrokerError> {
+        for filter in &self.filters {
+            let sender = self.sender.clone();
+            let options = SubscribeOptions { qos: QoS::AtLeastOnce, ..SubscribeOptions::default() };
+            let hear = move |message: Message| {
+                // Nobody listens any more: the link is being closed.
+                let _ = sender.send(Event::Message { topic: message.topic, payload: message.payload });
+            };
+            let subscribed = client.subscribe_with_options(filter.as_str(), options, hear);
+            match timeout(ACKNOWLEDGE_TIMEOUT, subscribed).await {
+                Err(_) => return Err(BrokerError::Timeout(ACKNOWLEDGE_TIMEOUT)),
+                Ok(Err(MqttError::SubscriptionFailed(_) | MqttError::SubscriptionDenied(_))) => {
+                    return Err(BrokerError::Denied(format!("subscribing to {filter}")));
+                }
+                Ok(Err(error)) => return Err(BrokerError::Protocol(error.to_string())),
+                Ok(Ok(_)) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name that no other client has: a broker cuts off the older of two of one name.
+fn client_id() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("rootcast-{:x}-{:x}", std::process::id(), now.as_nanos() as u64)
+}
