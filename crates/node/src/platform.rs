@@ -37,6 +37,8 @@ pub struct SettingLost;
 pub enum SettingKey {
     /// Images that failed their trial on this node.
     BadImages,
+    /// Trusted keys and the newest release accepted (`rootcast_trust::release::TrustRecord`).
+    Trust,
 }
 
 impl SettingKey {
@@ -45,6 +47,7 @@ impl SettingKey {
     pub const fn name(self) -> &'static str {
         match self {
             Self::BadImages => "bad_images",
+            Self::Trust => "trust",
         }
     }
 }

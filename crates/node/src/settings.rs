@@ -2,9 +2,10 @@
 
 use crate::spread::Pace;
 use crate::time::Backoff;
-use heapless::Vec;
+use heapless::{String, Vec};
 use rootcast_image::{ChipId, Target};
 use rootcast_trust::KeyDigest;
+use rootcast_trust::release::{DEFAULT_VENDOR_DOMAIN, ReleasePolicy, TrustedKey, VendorId};
 use rootcast_wire::{NodeId, NodeType, Topics};
 
 /// Keys that a node can trust at once: one in use, one coming, one going, one in the safe.
@@ -29,6 +30,14 @@ pub struct Settings {
     pub trusted_keys: Vec<KeyDigest, MAX_TRUSTED_KEYS>,
     /// Whether an image without signature is accepted while no key is trusted.
     pub allow_unsigned: bool,
+    /// Keys that may sign releases, until the first release accepted says otherwise.
+    pub release_keys: Vec<TrustedKey, MAX_TRUSTED_KEYS>,
+    /// Whether bare images and releases without a time are accepted.
+    pub release_policy: ReleasePolicy,
+    /// Whose firmware the node takes.
+    pub vendor: VendorId,
+    /// The board's revision, where images differ by it.
+    pub hardware_revision: Option<String<16>>,
     /// The mesh's MQTT topics.
     pub topics: Topics,
     /// Tries and pauses of a download.
@@ -72,6 +81,10 @@ impl Settings {
             secure_version: 0,
             trusted_keys: Vec::new(),
             allow_unsigned: false,
+            release_keys: Vec::new(),
+            release_policy: ReleasePolicy::default(),
+            vendor: VendorId::of_domain(DEFAULT_VENDOR_DOMAIN),
+            hardware_revision: None,
             topics: Topics::default(),
             retry: Backoff { first_ms: 2_000, longest_ms: 300_000, attempts: 8 },
             stall_ms: 30_000,

@@ -11,7 +11,7 @@
 //! | 0x008 | 4 | file size, 0xFFFFFFFF when unknown |
 //! | 0x00C | 2 | bytes of the command |
 //! | 0x00E | 1 | bytes of the entity tag |
-//! | 0x00F | 1 | 0xFF |
+//! | 0x00F | 1 | 0x00 when the command leads to a release, 0xFF when to the image itself |
 //! | 0x010 | 96 | entity tag |
 //! | 0x070 | 4 | CRC-32/ISO-HDLC of 0x000..0x070 and the command: programmed last |
 //! | 0x080 | 2816 | the command as it is cast |
@@ -62,6 +62,8 @@ pub struct JournalHead {
     pub size: Option<u32>,
     /// The entity tag that the pages on flash were served with.
     pub etag: Option<EntityTag>,
+    /// The command leads to a release, not to the image itself.
+    pub of_release: bool,
     /// Bytes of the command.
     pub command_bytes: usize,
 }
@@ -114,6 +116,7 @@ impl Journal {
         cast_id: u32,
         size: Option<u32>,
         etag: Option<&EntityTag>,
+        of_release: bool,
         command: &[u8],
     ) -> Result<(), FlashFault> {
         let mut head = [0xFF; HEAD_BYTES];
@@ -123,6 +126,7 @@ impl Journal {
         head[12..14].copy_from_slice(&(command.len() as u16).to_le_bytes());
         let etag = etag.map_or("", |etag| etag.as_str());
         head[14] = etag.len() as u8;
+        head[15] = if of_release { 0 } else { 0xFF };
         if let Some(room) = head.get_mut(16..16 + etag.len()) {
             room.copy_from_slice(etag.as_bytes());
         }
@@ -173,6 +177,7 @@ impl Journal {
             cast_id: word(4),
             size: Some(word(8)).filter(|size| *size != u32::MAX),
             etag: etag.filter(|tag| !tag.is_empty()).and_then(|tag| EntityTag::try_from(tag).ok()),
+            of_release: head[15] == 0,
             command_bytes,
         }))
     }

@@ -105,7 +105,7 @@ impl Node {
         let layout = Layout::read(platform.flash(), boot.code_address)?;
         let running = ImageFacts::read(platform.flash(), &layout.running_region)?;
         let situation = trial::judge(platform.flash(), &layout, running.as_ref(), boot.reset)?;
-        let updater = Updater::new(layout, platform);
+        let updater = Updater::new(layout, &settings, platform);
         let mut node = Self {
             running,
             updater,
@@ -246,8 +246,10 @@ impl Node {
         platform: &mut P,
         work: impl FnOnce(&mut Updater, &mut Context<'_, P>) -> R,
     ) -> R {
+        let unix_s = self.unix_now(now);
         let mut context = Context {
             now,
+            unix_s,
             platform,
             settings: &self.settings,
             running: self.running.as_ref(),

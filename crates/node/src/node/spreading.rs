@@ -19,8 +19,10 @@ pub(super) struct Source {
 /// The pages that [`crate::spread::Spread`] works on, without borrowing the whole node.
 macro_rules! with_pages {
     ($node:ident, $now:expr, $platform:expr, |$spread:ident, $pages:ident| $work:expr) => {{
+        let unix_s = $node.unix_now($now);
         let mut context = Context {
             now: $now,
+            unix_s,
             platform: $platform,
             settings: &$node.settings,
             running: $node.running.as_ref(),

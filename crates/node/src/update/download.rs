@@ -9,6 +9,17 @@ impl Updater {
         job.tried = job.tried.saturating_add(1);
         job.pages_before = job.pages;
         self.page_fill = 0;
+        if matches!(job.origin, Origin::ReleaseArriving) {
+            job.origin = Origin::ReleaseAgain;
+        }
+        // What follows a release is known only when the release is: it is fetched first, and whole.
+        if matches!(job.origin, Origin::ReleaseAgain) {
+            job.received = 0;
+            let Ok(url) = Url::parse(&job.trigger.url) else { return };
+            self.stage = Stage::Fetching(Fetch::start(url, None, context.settings.stall_ms, context.now));
+            self.tell(UpdateState::Downloading, context);
+            return;
+        }
         let complete = job.size.is_some_and(|size| job.pages > 0 && size.div_ceil(PAGE) == job.pages);
         if complete && job.etag.is_some() && job.journal == JournalUse::Ours {
             job.received = job.size.unwrap_or(0);
@@ -24,8 +35,16 @@ impl Updater {
             _ => None,
         };
         job.received = resume.as_ref().map_or(0, |(offset, _)| *offset);
-        // Checked when the update began.
-        let Ok(url) = Url::parse(&job.trigger.url) else { return };
+        // The trigger's URL was checked when the update began; a release's reference may still lead nowhere.
+        let base = Url::parse(&job.trigger.url);
+        let url = match job.origin.plan() {
+            Some(plan) => base.and_then(|base| base.join(&plan.uri)),
+            None => base,
+        };
+        let Ok(url) = url else {
+            self.end(UpdateState::Refused, ErrorCode::ReleaseUriInvalid, Detail::new(), context);
+            return;
+        };
         self.stage = Stage::Fetching(Fetch::start(url, resume, context.settings.stall_ms, context.now));
         self.tell(UpdateState::Downloading, context);
     }
@@ -120,12 +139,23 @@ impl Updater {
     fn on_file<P: Platform>(&mut self, info: FileInfo, _context: &mut Context<'_, P>) -> Result<(), Failure> {
         let Some((_, slot)) = self.layout.staging else { return Err(ErrorCode::NoUpdateSlot.into()) };
         let Some(job) = &mut self.job else { return Ok(()) };
+        if matches!(job.origin, Origin::ReleaseAgain) {
+            return Ok(());
+        }
+        if let (Some(size), Some(plan)) = (info.size, job.origin.plan())
+            && size != plan.size
+        {
+            let detail = detail!("file has {size} bytes, the release says {}", plan.size);
+            return Err(Failure { error: ErrorCode::ReleaseSizeMismatch.into(), detail, refused: true });
+        }
         if let Some(size) = info.size {
             if size > slot.size {
                 let (code, detail) = too_large(size, slot.size);
                 return Err(Failure::refusal(code, detail));
             }
-            if let Some(wanted) = job.trigger.size.filter(|wanted| *wanted != size) {
+            if let Some(wanted) =
+                job.trigger.size.filter(|wanted| *wanted != size && job.origin.plan().is_none())
+            {
                 return Err(Failure::refusal(
                     ErrorCode::SizeMismatch,
                     detail!("file has {size} bytes, not {wanted}"),
@@ -143,7 +173,8 @@ impl Updater {
                     job.journal = JournalUse::Foreign;
                 }
             }
-            job.size = info.size.or(job.trigger.size);
+            let planned = job.origin.plan().map(|plan| plan.size);
+            job.size = info.size.or(planned).or(job.trigger.size);
             job.etag = info.etag;
         } else if info.size.is_some() && job.size.is_some() && info.size != job.size {
             return Err(self.forget_pages(ErrorCode::FileChanged));
@@ -171,6 +202,9 @@ impl Updater {
         mut bytes: &[u8],
         context: &mut Context<'_, P>,
     ) -> Result<(), Failure> {
+        if self.divert(bytes, context)? {
+            return Ok(());
+        }
         while !bytes.is_empty() {
             let room = self.page.get_mut(self.page_fill..).unwrap_or_default();
             let count = room.len().min(bytes.len());
@@ -186,6 +220,9 @@ impl Updater {
     }
 
     fn on_end<P: Platform>(&mut self, context: &mut Context<'_, P>) -> Result<(), Failure> {
+        if self.job.as_ref().is_some_and(|job| matches!(job.origin, Origin::ReleaseArriving)) {
+            return self.follow_release(context);
+        }
         if self.page_fill > 0 {
             self.complete_page(context)?;
         }
@@ -278,7 +315,14 @@ impl Updater {
             // The page is on flash, so its buffer is free to encode the command in.
             let length = encode_trigger(&job.trigger, &mut self.page).map_err(|_| ErrorCode::Internal)?;
             let command = self.page.get(..length).unwrap_or(&[]);
-            journal.begin(flash, job.cast_id.0, job.size, job.etag.as_ref(), command)?;
+            journal.begin(
+                flash,
+                job.cast_id.0,
+                job.size,
+                job.etag.as_ref(),
+                job.origin.is_release(),
+                command,
+            )?;
             journal.count_start(flash)?;
             let vouched = if job.journal == JournalUse::Adopted { known.max(page) } else { page };
             for earlier in 0..vouched {

@@ -21,6 +21,7 @@ macro_rules! detail {
 mod download;
 mod finish;
 mod recall;
+mod release;
 mod share;
 
 pub(crate) use share::SlotPages;
@@ -32,13 +33,15 @@ use crate::fetch::{EntityTag, Fetch, FetchError, FetchStep, FileInfo, StreamActi
 use crate::install::{
     BootRecord, FlashFault, ImageFacts, InstalledImage, Journal, JournalHead, Layout, Region,
 };
-use crate::platform::Platform;
+use crate::platform::{Platform, SettingKey};
 use crate::settings::Settings;
 use crate::step::{Step, Steps};
 use crate::time::Instant;
 use core::fmt::Write;
 use embedded_storage::nor_flash::NorFlash;
+use release::{Origin, ReleaseBytes};
 use rootcast_image::{AppImage, ImageVerifier, check_header};
+use rootcast_trust::release::{MAX_TRUST_RECORD_BYTES, TrustRecord};
 use rootcast_trust::verify_image_signature;
 use rootcast_wire::cast::{CastId, decode, encode_trigger};
 use rootcast_wire::report::Detail;
@@ -57,6 +60,9 @@ pub(crate) struct Updater {
     page: [u8; PAGE_BYTES],
     page_fill: usize,
     bad_images: BadImages,
+    /// Keys, and the newest release accepted.
+    trust: TrustRecord,
+    release: ReleaseBytes,
     /// A connection that nobody wants any more is still open.
     close_stream: bool,
     /// The file of this cast, of this size, was found to be the running image.
@@ -104,6 +110,9 @@ struct Job {
     pages: u32,
     /// Pages at the beginning of the current try.
     pages_before: u32,
+    origin: Origin,
+    /// The neighbours had their turn.
+    asked_neighbours: bool,
     journal: JournalUse,
     /// Some of the pages on flash came with an earlier answer than the rest: only their tag vouches for them.
     pieced: bool,
@@ -158,11 +167,13 @@ pub(crate) struct Context<'a, P: Platform> {
     pub platform: &'a mut P,
     pub settings: &'a Settings,
     pub running: Option<&'a ImageFacts>,
+    /// Seconds since 1970, if the time is known.
+    pub unix_s: Option<u64>,
     pub steps: &'a mut Steps,
 }
 
 impl Updater {
-    pub(crate) fn new(layout: Layout, platform: &mut impl Platform) -> Self {
+    pub(crate) fn new(layout: Layout, settings: &Settings, platform: &mut impl Platform) -> Self {
         Self {
             layout,
             stage: Stage::Idle,
@@ -170,6 +181,8 @@ impl Updater {
             page: [0xFF; PAGE_BYTES],
             page_fill: 0,
             bad_images: BadImages::load(platform),
+            trust: load_trust(settings, platform),
+            release: ReleaseBytes::new(),
             close_stream: false,
             same_as_running: None,
         }
@@ -256,6 +269,8 @@ impl Updater {
             received: 0,
             pages: 0,
             pages_before: 0,
+            origin: Origin::Trigger,
+            asked_neighbours: false,
             journal: JournalUse::Foreign,
             pieced: false,
             failures: 0,
@@ -277,7 +292,8 @@ impl Updater {
         }
         self.adopt_pages(slot, context);
         self.stage = Stage::Waiting;
-        if shares(trigger, context.settings) {
+        // A node that trusts release keys looks at the URL first: what it leads to decides what neighbours are believed.
+        if shares(trigger, context.settings) && self.trust.release_keys.is_empty() {
             self.start_sharing(context.now);
         }
         self.tell(UpdateState::Accepted, context);
@@ -286,6 +302,9 @@ impl Updater {
     /// The root, or patience at its end, says go.
     pub(crate) fn grant<P: Platform>(&mut self, context: &mut Context<'_, P>) {
         if self.is_waiting() || self.is_sharing() {
+            if let Some(job) = &mut self.job {
+                job.asked_neighbours |= matches!(self.stage, Stage::Sharing { .. });
+            }
             self.start_fetch(context);
         }
     }
@@ -395,6 +414,24 @@ impl Updater {
 pub(crate) fn decode_trigger(encoded: &[u8]) -> Option<Trigger> {
     let mut trigger = Trigger::new();
     matches!(decode(encoded, &mut trigger), Ok(Parsed::Trigger)).then_some(trigger)
+}
+
+/// What the node remembers about trust, or what it was provisioned with if it never accepted a release.
+fn load_trust(settings: &Settings, platform: &mut impl Platform) -> TrustRecord {
+    let mut bytes = [0; MAX_TRUST_RECORD_BYTES];
+    let stored = platform.load(SettingKey::Trust, &mut bytes).and_then(|length| bytes.get(..length));
+    let mut record = stored.and_then(|bytes| TrustRecord::decode(bytes).ok()).unwrap_or_else(|| {
+        let mut record = TrustRecord::default();
+        record.release_keys.extend(settings.release_keys.iter().copied());
+        record
+    });
+    for key in &settings.trusted_keys {
+        if !record.image_keys.contains(key) {
+            // There is room: both hold few keys, and provisioning comes first.
+            let _ = record.image_keys.push(*key);
+        }
+    }
+    record
 }
 
 /// Whether a node takes this update's pages from its neighbours. The root never does: it is where they come from.

@@ -19,6 +19,9 @@ impl Updater {
             job.size = job.size.or(head.size);
             job.pages = pages;
             job.journal = JournalUse::Adopted;
+            if head.of_release {
+                job.origin = Origin::ReleaseAgain;
+            }
         }
     }
 
@@ -68,6 +71,8 @@ impl Updater {
             received: 0,
             pages,
             pages_before: pages,
+            origin: if head.of_release { Origin::ReleaseAgain } else { Origin::Trigger },
+            asked_neighbours: false,
             journal: JournalUse::Ours,
             pieced: pages > 0,
             failures: 0,
@@ -76,11 +81,12 @@ impl Updater {
             image: None,
         };
         self.stage = Stage::Waiting;
-        if shares(&job.trigger, context.settings) {
+        if shares(&job.trigger, context.settings) && self.trust.release_keys.is_empty() {
             self.start_sharing(context.now);
         }
         if let Some(installed) = installed {
             job.size = Some(installed.file_len);
+            job.image = Some(installed);
             job.received = installed.file_len;
             self.stage = Stage::Verifying { verifier: ImageVerifier::new(), offset: 0 };
         }

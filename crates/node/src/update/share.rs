@@ -46,11 +46,15 @@ impl Updater {
         context: &mut Context<'_, P>,
     ) -> bool {
         let (Stage::Sharing { moved }, Some(job)) = (&mut self.stage, &mut self.job) else { return false };
-        if offer.cast_id != job.cast_id || offer.chip != context.settings.chip {
+        let planned = job.origin.plan().map(|plan| plan.size);
+        if offer.cast_id != job.cast_id
+            || offer.chip != context.settings.chip
+            || planned.is_some_and(|size| size != offer.size)
+        {
             return false;
         }
         *moved = context.now;
-        let wanted = job.trigger.size;
+        let wanted = job.trigger.size.filter(|_| planned.is_none());
         let Some((_, slot)) = self.layout.staging else { return false };
         if offer.size > slot.size {
             let (code, detail) = too_large(offer.size, slot.size);
@@ -69,7 +73,8 @@ impl Updater {
             job.pages = 0;
         }
         job.etag = None;
-        job.pieced = false;
+        // Neighbours are believed page by page, the whole only when it is verified: if it is not, the server decides.
+        job.pieced = true;
         true
     }
 
@@ -116,6 +121,9 @@ impl Updater {
     /// Nothing has moved for too long: the server is asked after all.
     pub(super) fn give_up_sharing<P: Platform>(&mut self, context: &mut Context<'_, P>) {
         self.stage = Stage::Waiting;
+        if let Some(job) = &mut self.job {
+            job.asked_neighbours = true;
+        }
         let detail = detail!("no neighbour has it, asking the server");
         self.push(UpdateState::Waiting, Some(ErrorCode::SpreadNoSource), detail, context);
     }
