@@ -38,13 +38,13 @@ impl<'a> Manifest<'a> {
             },
             _ => return Err(ReleaseError::MissingMember { label: label::MANIFEST_VERSION }),
         }
-        let (mut sequence_number, mut common, mut install) = (None, None, None);
+        let (mut sequence_number, mut shared, mut install) = (None, None, None);
         let (mut set_version, mut texts, mut key_changes) = (None, Texts::none(), KeyChanges::none());
         let (mut replaces_up_to, mut signed_at, mut text_seen) = (None, None, false);
         while let Some(member) = keys.next(&mut reader).map_err(&fault)? {
             match member {
                 label::SEQUENCE_NUMBER => sequence_number = Some(reader.uint().map_err(&fault)?),
-                label::COMMON => common = Some(reader.bytes().map_err(&fault)?),
+                label::COMMON => shared = Some(shared_sequence(reader.bytes().map_err(&fault)?)?),
                 // Where to find the whole manifest again: of use to management systems, not here.
                 label::REFERENCE_URI => drop(reader.text().map_err(&fault)?),
                 label::SET_VERSION => {
@@ -83,7 +83,7 @@ impl<'a> Manifest<'a> {
             replaces_up_to,
             signed_at,
             variant_count: 0,
-            shared: shared_sequence(common.ok_or(missing(label::COMMON))?)?,
+            shared: shared.ok_or(missing(label::COMMON))?,
             install: &[],
         };
         match install {
