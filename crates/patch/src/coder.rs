@@ -50,7 +50,7 @@ impl Account {
 }
 
 /// Bytes of input the decoder holds back: no step between two checks reads more.
-pub(crate) const INPUT_BYTES: usize = 384;
+pub(crate) const INPUT_BYTES: usize = 320;
 /// A step is begun only with this much input at hand, or with all that is left.
 pub(crate) const STEP_INPUT: usize = 160;
 

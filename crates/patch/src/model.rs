@@ -129,7 +129,7 @@ const HASHED: usize = INPUTS - 2;
 /// Slots shared by all byte contexts.
 pub(crate) const SLOTS: usize = 6144;
 /// Sets of mixing weights.
-pub(crate) const WEIGHT_SETS: usize = 33;
+pub(crate) const WEIGHT_SETS: usize = 45;
 /// Kinds of bytes: the classes of tokens, new bytes in code, new bytes elsewhere.
 pub(crate) const BYTE_CLASSES: u32 = 11;
 /// Estimators of how far an expected byte can be trusted.
@@ -187,13 +187,17 @@ impl ByteModel {
         let repeat = self.recent.expected();
         let mut repeats = repeat.is_some();
         let (repeated, length) = repeat.map_or((0, 0), |(byte, length)| (u32::from(byte), length.min(15)));
+        // What helps beside the byte before: in code the instruction's first byte, elsewhere two bytes before.
+        let second = if group >> 3 == 0 { before & 0xFFFF } else { context.first };
         let bases = [
             hash(1, group),
             hash(2, kind << 9 | known << 8 | expected),
             hash(3, (before & 0xFF) << 8 | group),
-            hash(4, context.first << 8 | group),
+            hash(4, second << 8 | group),
             hash(9, repeat.map_or(0, |(byte, length)| u32::from(byte) << 5 | length.min(15) << 1 | 1)),
         ];
+        // New bytes of code have weights for each place in the instruction.
+        let family = if class == 9 { 11 + (place & 3) } else { class };
         let mut node = 1u32;
         let mut agrees = known != 0;
         for i in (0..8).rev() {
@@ -216,7 +220,7 @@ impl ByteModel {
                 let logit = stretch(self.recent_trust[repeat_trust].p());
                 logits[HASHED + 1] = if repeat_bit != 0 { logit } else { -logit };
             }
-            let set = (class * 3 + if agrees { 1 } else { known * 2 }) as usize % WEIGHT_SETS;
+            let set = (family * 3 + if agrees { 1 } else { known * 2 }) as usize % WEIGHT_SETS;
             let weights = &mut self.weights[set];
             let mut sum = 0i32;
             for k in 0..INPUTS {

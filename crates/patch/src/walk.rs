@@ -587,7 +587,7 @@ impl Walker {
         };
         let has_target = !matches!(token.kind, Kind::Data | Kind::Plain);
         let mut base = 0;
-        let mut state = 0;
+        let mut state = if self.made { 1 + usize::from(has_target) } else { 0 };
         if has_target {
             base = self.moved(token.target);
             if let Some(learnt) = self.learnt.get(token.target).filter(|_| !self.made) {

@@ -13,17 +13,34 @@ use super::normal::Normal;
 use crate::walk::{BACK, Command, Source};
 
 /// Costs in 1/16 bit, found by measurement (see docs/patch-format.md).
-const SWITCH: u32 = 16 * 21;
 const ENTER_NEW: u32 = 16 * 8;
-const NEW_BYTE: u32 = 100;
 const MISFIT: u32 = 120;
-const BLANK_DIFFERS: u32 = 4;
+const BLANK_DIFFERS: u32 = 24;
 /// States this much dearer than the best are dropped.
 const HOPELESS: u32 = 16 * 44;
+/// A state is not questioned while so many bytes ahead fit.
+const FITS: usize = 8;
 const MAX_STATES: usize = 48;
-/// Strings looked up.
-const KEY: usize = 7;
 const HASH_BITS: u32 = 18;
+
+/// What is worth trying differently from pair to pair.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tuning {
+    /// Bytes of a string looked up (up to 8).
+    key: usize,
+    /// Cost of a change to another place, before that of its distance.
+    switch: u32,
+    /// Cost of a new byte.
+    new_byte: u32,
+}
+
+/// Tried in turn; the smallest patch wins.
+pub(super) const TUNINGS: [Tuning; 4] = [
+    Tuning { key: 7, switch: 16 * 21, new_byte: 92 },
+    Tuning { key: 6, switch: 16 * 22, new_byte: 92 },
+    Tuning { key: 8, switch: 16 * 18, new_byte: 100 },
+    Tuning { key: 8, switch: 16 * 24, new_byte: 88 },
+];
 /// Places tried for each string, and of these kept.
 const TRIES: usize = 64;
 const KEPT: usize = 4;
@@ -55,6 +72,7 @@ struct Places<'a> {
     old_normal: &'a [u8],
     new_normal: &'a [u8],
     read_back: bool,
+    tuning: Tuning,
 }
 
 impl Places<'_> {
@@ -87,8 +105,10 @@ pub(super) fn commands(
     old_normal: &Normal,
     new_normal: &Normal,
     read_back: bool,
+    tuning: Tuning,
 ) -> Vec<Command> {
-    let places = Places { old, new, old_normal: &old_normal.bytes, new_normal: &new_normal.bytes, read_back };
+    let places =
+        Places { old, new, old_normal: &old_normal.bytes, new_normal: &new_normal.bytes, read_back, tuning };
     let mut copies: Vec<Command> = Vec::new();
     for copy in Path::find(&places) {
         match copies.last_mut() {
@@ -141,8 +161,8 @@ impl Index {
         Self { head: vec![u32::MAX; 1 << HASH_BITS], previous: vec![u32::MAX; len] }
     }
 
-    fn add(&mut self, bytes: &[u8], i: usize) {
-        if let Some(key) = bytes.get(i..i + KEY) {
+    fn add(&mut self, bytes: &[u8], i: usize, key: usize) {
+        if let Some(key) = bytes.get(i..i + key) {
             let slot = &mut self.head[Self::slot(key)];
             self.previous[i] = *slot;
             *slot = i as u32;
@@ -151,7 +171,7 @@ impl Index {
 
     fn slot(key: &[u8]) -> usize {
         let mut bytes = [0; 8];
-        bytes[..KEY].copy_from_slice(&key[..KEY]);
+        bytes[..key.len()].copy_from_slice(key);
         (u64::from_le_bytes(bytes).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - HASH_BITS)) as usize
     }
 }
@@ -164,8 +184,9 @@ struct Path {
 impl Path {
     fn find(places: &Places<'_>) -> Vec<Command> {
         let (old_len, new_len) = (places.old.len(), places.new.len());
+        let Tuning { key, new_byte, .. } = places.tuning;
         let mut old_index = Index::new(old_len);
-        (0..old_len).for_each(|i| old_index.add(places.old_normal, i));
+        (0..old_len).for_each(|i| old_index.add(places.old_normal, i, key));
         let mut new_index = Index::new(if places.read_back { new_len } else { 0 });
         let mut path = Self {
             nodes: vec![Node { new: 0, shift: None, parent: ROOT }],
@@ -178,10 +199,10 @@ impl Path {
         let mut looked = 0;
         for n in 0..new_len {
             if places.read_back && n >= BACK as usize {
-                new_index.add(places.new_normal, n - BACK as usize);
+                new_index.add(places.new_normal, n - BACK as usize, key);
             }
             let best = path.best();
-            if n + KEY <= new_len && (!fits(best, n, places) || n - looked > LOOK_EVERY) {
+            if n + key <= new_len && (!fits(best, n, places) || n - looked > LOOK_EVERY) {
                 looked = n;
                 path.look_up(&old_index, best, n, 0, places);
                 path.look_up(&new_index, best, n, old_len, places);
@@ -189,7 +210,7 @@ impl Path {
             path.change(best, None, ENTER_NEW, n);
             for state in &mut path.states {
                 let Some(shift) = state.shift else {
-                    state.cost += NEW_BYTE;
+                    state.cost += new_byte;
                     continue;
                 };
                 let place = (n as i64 + shift) as usize; // negative: beyond every image
@@ -242,13 +263,13 @@ impl Path {
     /// Offers the best places in an index, which begins at place `base`.
     fn look_up(&mut self, index: &Index, best: State, n: usize, base: usize, places: &Places<'_>) {
         let mut kept = [(0usize, 0i64); KEPT];
-        let mut at = index.head[Index::slot(&places.new_normal[n..])];
+        let mut at = index.head[Index::slot(&places.new_normal[n..n + places.tuning.key])];
         for _ in 0..TRIES {
             if at == u32::MAX {
                 break;
             }
             let length = places.common(base + at as usize, n);
-            if length >= KEY {
+            if length >= places.tuning.key {
                 let shift = (base + at as usize) as i64 - n as i64;
                 let score = length * 8 + 40 - far(best, shift) as usize;
                 if let Some(worst) = kept.iter_mut().min_by_key(|k| k.0).filter(|k| k.0 < score) {
@@ -260,7 +281,7 @@ impl Path {
         for (score, shift) in kept {
             if score > 0 {
                 let far = if base == 0 { far(best, shift) } else { 18 };
-                self.change(best, Some(shift), SWITCH + far * 8, n);
+                self.change(best, Some(shift), places.tuning.switch + far * 8, n);
             }
         }
     }
@@ -307,7 +328,7 @@ fn far(best: State, shift: i64) -> u32 {
 /// Whether the best state fits the next few bytes.
 fn fits(best: State, n: usize, places: &Places<'_>) -> bool {
     let Some(place) = best.shift.map(|s| n as i64 + s).filter(|&f| f >= 0) else { return false };
-    (0..KEY).all(|i| {
+    (0..FITS).all(|i| {
         n + i < places.new.len() && places.normal(place as usize + i) == Some(places.new_normal[n + i])
     })
 }

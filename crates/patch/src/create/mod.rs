@@ -129,27 +129,45 @@ pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, Crea
         // Sent in any case: no reason to break a copy.
         new_normal.bytes[176..208].copy_from_slice(&old_normal.bytes[176..208]);
     }
-    let mut commands = align::commands(old, new, &old_normal, &new_normal, options.read_back);
-    if setup.computes_tail {
-        if let Some(space) = setup.new.as_ref() {
-            through_the_tail(&mut commands, space.data_end(), space.image_len());
+    let mut best: Option<Created> = None;
+    for tuning in align::TUNINGS {
+        let mut commands = align::commands(old, new, &old_normal, &new_normal, options.read_back, tuning);
+        if setup.computes_tail {
+            if let Some(space) = setup.new.as_ref() {
+                through_the_tail(&mut commands, space.data_end(), space.image_len());
+            }
+        }
+        let made = encode(old, new, &commands, &mut setup)?;
+        if best.as_ref().is_none_or(|b| made.patch.len() < b.patch.len()) {
+            best = Some(made);
         }
     }
+    let best = best.ok_or(CreateError::DoesNotApply(PatchError::Corrupt("nothing was tried")))?;
+    let made = apply(&best.patch, old).map_err(CreateError::DoesNotApply)?;
+    if made != new {
+        return Err(CreateError::DoesNotApply(PatchError::Corrupt("the result differs")));
+    }
+    Ok(best)
+}
 
+/// Writes the patch that these commands make.
+fn encode(old: &[u8], new: &[u8], commands: &[Command], setup: &mut Setup) -> Result<Created, CreateError> {
     let reads_back = commands.iter().any(|k| matches!(k.source, Source::Made(_)));
-    // First walk: which references went where.
     let spans = new.len() / SPAN as usize + 1;
     let all_dirty = vec![true; spans];
-    let guide = Guide { new, commands: &commands, dirty: &all_dirty, setup: Some(&setup) };
+
+    // First walk: which references went where.
+    setup.map = AddressMap::new();
+    let guide = Guide { new, commands, dirty: &all_dirty, setup: Some(setup) };
     let (listener, _) = walk(old, &guide, Listener::new(spans))?;
-    setup.map = addresses::fit(&listener.references, &commands, setup.old.as_ref(), setup.new.as_ref());
+    setup.map = addresses::fit(&listener.references, commands, setup.old.as_ref(), setup.new.as_ref());
 
     // Second walk: which spans are as predicted.
-    let guide = Guide { new, commands: &commands, dirty: &all_dirty, setup: Some(&setup) };
+    let guide = Guide { new, commands, dirty: &all_dirty, setup: Some(setup) };
     let (listener, _) = walk(old, &guide, Listener::new(spans))?;
 
     // Third walk: the bits.
-    let guide = Guide { new, commands: &commands, dirty: &listener.dirty, setup: Some(&setup) };
+    let guide = Guide { new, commands, dirty: &listener.dirty, setup: Some(setup) };
     let (encoder, walker) = walk(old, &guide, RangeEncoder::new())?;
     let spent = Account::NAMES
         .iter()
@@ -175,11 +193,6 @@ pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, Crea
     let mut patch = Vec::with_capacity(body.len() + 32);
     header.write(&mut patch);
     patch.extend(body);
-
-    let made = apply(&patch, old).map_err(CreateError::DoesNotApply)?;
-    if made != new {
-        return Err(CreateError::DoesNotApply(PatchError::Corrupt("the result differs")));
-    }
     Ok(Created {
         patch,
         spent,
