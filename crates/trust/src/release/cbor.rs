@@ -94,6 +94,12 @@ impl<'a> Reader<'a> {
         Self { bytes }
     }
 
+    /// What is left.
+    #[cfg(feature = "sign")]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Fails unless everything was read.
     pub(crate) fn end(&self) -> Outcome<()> {
         if self.bytes.is_empty() { Ok(()) } else { Err(CborFault::TrailingBytes) }
@@ -116,7 +122,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Major type and argument of the next item (RFC 8949 §3), in the shortest form only.
-    fn head(&mut self) -> Outcome<(u8, u64)> {
+    pub(crate) fn head(&mut self) -> Outcome<(u8, u64)> {
         let (&initial, rest) = self.bytes.split_first().ok_or(CborFault::Truncated)?;
         let length = match initial & 0x1F {
             0..=23 => 0,
@@ -247,7 +253,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn take(&mut self, length: u64) -> Outcome<&'a [u8]> {
+    pub(crate) fn take(&mut self, length: u64) -> Outcome<&'a [u8]> {
         let fitting = usize::try_from(length).ok().and_then(|length| self.bytes.split_at_checked(length));
         let (taken, rest) = fitting.ok_or(CborFault::LengthTooLarge { claimed: length })?;
         self.bytes = rest;
