@@ -1,5 +1,6 @@
 //! The smallest body there is: one node on a flash in memory, a file server that answers byte streams, a broker
 //! that only listens. Time jumps from deadline to deadline.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use rootcast_image::boot::{BootRules, decide};
@@ -105,6 +106,8 @@ impl Platform for Board {
 #[derive(Clone, Default)]
 pub struct Server {
     pub file: Vec<u8>,
+    /// What is served at `/release.suit`.
+    pub release: Option<Vec<u8>>,
     pub etag: Option<&'static str>,
     pub ranges: bool,
     pub chunked: bool,
@@ -125,6 +128,13 @@ impl Server {
         self.requests.push(request.to_owned());
         if let Some(head) = self.head {
             return (head.as_bytes().to_vec(), true);
+        }
+        if let Some(release) = self.release.as_ref().filter(|_| request.starts_with("GET /release.suit ")) {
+            let mut answer =
+                format!("HTTP/1.1 200 OK\r\nETag: \"r\"\r\nContent-Length: {}\r\n\r\n", release.len())
+                    .into_bytes();
+            answer.extend_from_slice(release);
+            return (answer, false);
         }
         let line = |name: &str| request.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
         let range = line("Range: bytes=").and_then(|range| range.strip_suffix('-')?.parse::<usize>().ok());
@@ -207,20 +217,24 @@ pub fn settings() -> Settings {
 
 impl Lone {
     pub fn running(app: &[u8]) -> Self {
+        Self::with_settings(app, settings())
+    }
+
+    pub fn with_settings(app: &[u8], settings: Settings) -> Self {
         let table = table();
         let mut bytes = vec![0xFF; 4 << 20];
         bytes[TABLE_AT as usize..][..0xC00].copy_from_slice(&table.to_bytes().unwrap());
         bytes[0x10000..][..app.len()].copy_from_slice(app);
         let mut board = Board { flash: Flash { bytes, forbidden: 0..0 }, nvs: HashMap::new(), random: 1 };
         let mut starts = 0;
-        let node = start(&mut board, &settings(), false, ResetReason::PowerOn, Instant(0), &mut starts);
+        let node = start(&mut board, &settings, false, ResetReason::PowerOn, Instant(0), &mut starts);
         Self {
             board,
             node,
             now: Instant(0),
             server: Server::default(),
             rollback: false,
-            settings: settings(),
+            settings,
             published: Vec::new(),
             starts,
             deaf: None,

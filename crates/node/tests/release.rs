@@ -1,0 +1,176 @@
+//! A trigger whose URL leads to a signed release: who follows it, who does not, and why.
+
+mod support;
+
+use rootcast_image::ChipId;
+use rootcast_node::{Input, ResetReason, Settings};
+use rootcast_trust::release::{Purposes, TrustedKey, VendorId};
+use rootcast_trust::sign::release::{ClassSpec, ReleaseSpec, VariantSpec, create_release};
+use rootcast_trust::sign::{KeyKind, SigningKey};
+use support::{Lone, Server, image, settings};
+
+const TRIGGER: &str = r#"{"type":"ota_trigger","url":"https://firmware.example/release.suit"}"#;
+
+fn key() -> SigningKey {
+    SigningKey::generate(KeyKind::EcdsaP256).unwrap()
+}
+
+fn trusting(key: &SigningKey) -> Settings {
+    let mut settings = settings();
+    settings.allow_unsigned = false;
+    settings.release_keys.push(TrustedKey::new(key.release_key().unwrap(), Purposes::ALL)).unwrap();
+    settings
+}
+
+fn class(chip: ChipId, node_type: Option<&str>) -> ClassSpec {
+    ClassSpec { chip, node_type: node_type.map(str::to_owned), hardware_revision: None }
+}
+
+fn spec(sequence_number: u64, variants: &[(ClassSpec, &[u8])]) -> ReleaseSpec {
+    let variant = |(class, file): &(ClassSpec, &[u8])| {
+        let name = format!("app-{}.bin", class.name().replace(':', "-"));
+        VariantSpec::of_image(class.clone(), &name, file).unwrap().0
+    };
+    ReleaseSpec {
+        vendor: VendorId::of_domain(rootcast_trust::release::DEFAULT_VENDOR_DOMAIN),
+        sequence_number,
+        version: "1.0.1".to_owned(),
+        description: None,
+        signed_at: None,
+        not_after: None,
+        replaces_up_to: None,
+        variants: variants.iter().map(variant).collect(),
+        key_changes: Vec::new(),
+    }
+}
+
+fn released(settings: Settings, release: Vec<u8>, file: &[u8]) -> Lone {
+    let mut lone = Lone::with_settings(&image("1.0.0", 40_000), settings);
+    lone.server = Server { release: Some(release), ..Server::with(file.to_vec()) };
+    lone.join();
+    lone.trigger(TRIGGER);
+    lone.settle(60_000);
+    lone
+}
+
+#[test]
+fn a_node_takes_its_own_variant_and_the_release_vouches_for_an_unsigned_image() {
+    let (key, file) = (key(), image("1.0.1", 50_000));
+    let others = image("9.9.9", 30_000);
+    let variants = [
+        (class(ChipId::ESP32C3, Some("relay")), others.as_slice()),
+        (class(ChipId::ESP32C3, Some("switch")), file.as_slice()),
+    ];
+    let release = create_release(&spec(1, &variants), std::slice::from_ref(&key)).unwrap();
+    let mut lone = released(trusting(&key), release, &file);
+    assert_eq!(lone.version(), "1.0.1", "{:?}", lone.reports());
+    assert!(
+        lone.server.requests[1].starts_with("GET /app-esp32c3-switch.bin "),
+        "{}",
+        lone.server.requests[1]
+    );
+    // The same release once more: nothing to do.
+    lone.trigger(TRIGGER);
+    lone.settle(60_000);
+    assert_eq!(lone.reports().last().unwrap(), &("refused".to_owned(), "same_image".to_owned()));
+}
+
+#[test]
+fn an_interrupted_download_of_a_release_reads_the_release_again_and_resumes_the_image() {
+    let (key, file) = (key(), image("1.0.1", 200_000));
+    let release =
+        create_release(&spec(1, &[(class(ChipId::ESP32C3, None), &file)]), std::slice::from_ref(&key))
+            .unwrap();
+    let mut lone = Lone::with_settings(&image("1.0.0", 40_000), trusting(&key));
+    lone.server = Server { release: Some(release), cut: Some((150_000, 1)), ..Server::with(file) };
+    lone.join();
+    lone.trigger(TRIGGER);
+    lone.run(100);
+    lone.restart(ResetReason::PowerOn);
+    lone.settle(60_000);
+    assert_eq!(lone.version(), "1.0.1", "{:?}", lone.reports());
+    assert!(lone.server.requests[2].starts_with("GET /release.suit "));
+    assert!(lone.server.requests[3].contains("Range: bytes=147456-"), "{}", lone.server.requests[3]);
+}
+
+#[test]
+fn what_is_not_to_be_believed_or_followed_is_refused_before_anything_is_erased() {
+    let (trusted, stranger, file) = (key(), key(), image("1.0.1", 50_000));
+    let here = class(ChipId::ESP32C3, None);
+    let release =
+        |spec: &ReleaseSpec, key: &SigningKey| create_release(spec, std::slice::from_ref(key)).unwrap();
+    let good = spec(5, &[(here.clone(), &file)]);
+    let mut flipped = release(&good, &trusted);
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    let elsewhere = ReleaseSpec { vendor: VendorId::of_domain("another.example"), ..good.clone() };
+    let other_chip = spec(5, &[(class(ChipId::ESP32, None), &file)]);
+    let expired = ReleaseSpec { not_after: Some(1_700_000_000), ..good.clone() };
+    for (bytes, code) in [
+        (release(&good, &stranger), "release_untrusted_key"),
+        (flipped, "release_signature_invalid"),
+        (release(&elsewhere, &trusted), "release_wrong_vendor"),
+        (release(&other_chip, &trusted), "release_wrong_class"),
+        (release(&expired, &trusted), "release_expired"),
+    ] {
+        let mut lone = Lone::with_settings(&image("1.0.0", 40_000), trusting(&trusted));
+        lone.node.handle(lone.now, Input::WallClock { unix_s: 1_800_000_000 }, &mut lone.board);
+        lone.server = Server { release: Some(bytes), ..Server::with(file.clone()) };
+        lone.join();
+        let before = lone.board.flash.bytes.clone();
+        lone.trigger(TRIGGER);
+        lone.settle(60_000);
+        let (state, error) = lone.reports().pop().unwrap();
+        assert_eq!(state, "refused", "{code}: {error}");
+        assert!(
+            error == code || (code == "release_signature_invalid" && error == "release_malformed"),
+            "{code}: {error}"
+        );
+        assert!(lone.board.flash.bytes == before, "{code}: flash was touched");
+        assert_eq!(lone.server.requests.len(), 1, "{code}: the image was not even asked for");
+    }
+}
+
+#[test]
+fn an_older_release_does_not_come_back_and_a_swapped_image_is_noticed() {
+    let (key, new, old) = (key(), image("1.0.2", 50_000), image("1.0.1", 50_000));
+    let here = class(ChipId::ESP32C3, None);
+    let second = create_release(&spec(2, &[(here.clone(), &new)]), std::slice::from_ref(&key)).unwrap();
+    let first = create_release(&spec(1, &[(here, &old)]), std::slice::from_ref(&key)).unwrap();
+    let mut lone = released(trusting(&key), second.clone(), &new);
+    assert_eq!(lone.version(), "1.0.2");
+    lone.server = Server { release: Some(first), ..Server::with(old.clone()) };
+    lone.trigger(TRIGGER);
+    lone.settle(60_000);
+    assert_eq!(lone.reports().last().unwrap(), &("refused".to_owned(), "release_downgrade".to_owned()));
+
+    let swapped = released(trusting(&key), second, &image("1.0.2", 49_984));
+    assert_eq!(swapped.reports().last().unwrap().1, "release_size_mismatch");
+
+    let again = create_release(
+        &spec(3, &[(class(ChipId::ESP32C3, None), &of_the_same_size())]),
+        std::slice::from_ref(&key),
+    )
+    .unwrap();
+    let swapped = released(trusting(&key), again, &new);
+    assert_eq!(swapped.reports().last().unwrap().1, "release_digest_mismatch");
+    assert_eq!(swapped.version(), "1.0.0");
+}
+
+/// Another image of the same size as `image("1.0.2", 50_000)`.
+fn of_the_same_size() -> Vec<u8> {
+    image("1.0.3", 50_000)
+}
+
+#[test]
+fn a_node_that_requires_releases_refuses_a_bare_image() {
+    let key = key();
+    let mut settings = trusting(&key);
+    settings.release_policy.require_release = true;
+    let mut lone = Lone::with_settings(&image("1.0.0", 40_000), settings);
+    lone.server = Server::with(image("1.0.1", 50_000));
+    lone.join();
+    lone.trigger(&TRIGGER.replace("release.suit", "fw.bin"));
+    lone.settle(60_000);
+    assert_eq!(lone.reports().last().unwrap(), &("refused".to_owned(), "release_required".to_owned()));
+}
