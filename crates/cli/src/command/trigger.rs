@@ -1,9 +1,9 @@
 //! `rootcast trigger`
 
 use crate::error::Error;
-use crate::mqtt::{Address, BrokerError, Event, Link, Trust};
+use crate::mqtt::{Address, BrokerError, Link, Trust};
 use crate::output::Output;
-use crate::watch::{Fleet, REDRAW, Summary, View};
+use crate::watch::{End, Fleet, Summary, View, follow};
 use crate::{arguments, files, size};
 use clap::Args;
 use rootcast_wire::trigger::Targets;
@@ -13,7 +13,6 @@ use serde_json::{Map, Value, json};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::time::{Instant, interval, sleep_until};
 
 /// Tell a mesh to update: publish one MQTT message, which its root casts to every node
 ///
@@ -87,9 +86,6 @@ pub struct TriggerArguments {
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = arguments::duration)]
     timeout: Duration,
 }
-
-/// How long nobody may answer before the operator is told.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
 struct Triggered<'a> {
@@ -185,40 +181,10 @@ impl TriggerArguments {
         targets: Targets,
         output: &mut Output,
     ) -> Result<(), Error> {
-        let start = Instant::now();
-        let deadline = start + self.timeout;
         let mut fleet = Fleet::new(topics, targets, self.rollout.clone());
-        let mut view = View::new(output, format!("Updating from {}", self.url));
-        let mut redraw = interval(REDRAW);
-        let mut asked_for_answer = false;
-        let end = loop {
-            tokio::select! {
-                event = link.next() => match event {
-                    Event::Message { topic, payload } => {
-                        let now = start.elapsed();
-                        let change = fleet.hear(&topic, &payload, now);
-                        view.changed(output, &fleet, change, now)?;
-                    }
-                    Event::Lost => view.note(output, "The connection to the broker is gone; trying again.")?,
-                    Event::Back => view.note(output, "The connection to the broker is back.")?,
-                },
-                _ = redraw.tick() => {
-                    let now = start.elapsed();
-                    view.redraw(&fleet, now)?;
-                    if fleet.is_done(now) {
-                        break End::Done;
-                    }
-                    if !asked_for_answer && now > ANSWER_PATIENCE && !fleet.has_answered() {
-                        asked_for_answer = true;
-                        view.note(output, silence(&fleet))?;
-                    }
-                }
-                () = sleep_until(deadline) => break End::Timeout,
-                _ = tokio::signal::ctrl_c() => break End::Interrupted,
-            }
-        };
-        drop(view);
-        let summary = Summary::of(&fleet, start.elapsed());
+        let view = View::new(output, format!("Updating from {}", self.url));
+        let (end, time) = follow(link, &mut fleet, view, output, self.timeout, |_| {}).await?;
+        let summary = Summary::of(&fleet, time);
         output.show(&summary)?;
         match end {
             End::Interrupted => Err(Error::Interrupted),
@@ -227,21 +193,6 @@ impl TriggerArguments {
             End::Done if summary.is_success() => Ok(()),
             End::Done => Err(Error::NotUpdated { nodes: summary.not_updated }),
         }
-    }
-}
-
-enum End {
-    Done,
-    Timeout,
-    Interrupted,
-}
-
-/// Why nobody answers, as far as it is known.
-fn silence(fleet: &Fleet) -> &'static str {
-    match fleet.root_connected() {
-        Some(false) => "The mesh's root is not connected to this broker: the update begins when it is back.",
-        Some(true) => "The root is connected, but no node has reported yet.",
-        None => "Nothing heard of a root: check that the mesh uses this broker and this topic prefix.",
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`fleet`] | what is known of each node, from its reports and statuses; pure |
+//! | [`fleet`] | which nodes there are, and whether all have come to their end; pure |
+//! | [`node`] | what is known of a node, from its reports and statuses; pure |
+//! | [`follow`] | from the trigger to the end |
 //! | [`tree`] | the nodes in the order of the mesh |
 //! | [`picture`] | the fleet as lines of a given width and height; pure |
 //! | [`screen`] | draws a picture over the one before |
@@ -10,6 +12,8 @@
 //! | [`view`] | picture, lines or JSON, whichever is wanted |
 
 mod fleet;
+mod follow;
+mod node;
 mod picture;
 mod screen;
 mod summary;
@@ -19,5 +23,6 @@ mod tree;
 mod view;
 
 pub use fleet::Fleet;
+pub use follow::{End, follow};
 pub use summary::Summary;
-pub use view::{REDRAW, View};
+pub use view::View;

@@ -1,6 +1,7 @@
 //! The fleet as lines of text: one a node, fitted to the terminal.
 
-use super::fleet::{Fleet, Led, Node, Outcome, state_name};
+use super::fleet::Fleet;
+use super::node::{Led, Node, Outcome, state_name};
 use super::tree::{self, Row};
 use crate::size::Bytes;
 use rootcast_wire::UpdateState;
@@ -27,7 +28,7 @@ const RATE: usize = 10;
 /// Columns of a bar.
 const BAR: std::ops::RangeInclusive<usize> = 8..=40;
 /// From this width on there is room for whole MAC addresses.
-const WIDE: usize = 109;
+pub const WIDE: usize = 109;
 /// Fewer nodes than these are not worth a picture.
 const LEAST_ROWS: usize = 3;
 

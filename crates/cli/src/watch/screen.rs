@@ -1,5 +1,6 @@
 //! Draws a picture over the one before, in place, without taking the whole terminal.
 
+use super::picture::WIDE;
 use std::io::{self, IsTerminal, Write};
 
 /// Keeps what is drawn from flickering on terminals that know it (synchronised output, mode 2026); others ignore it.
@@ -15,6 +16,17 @@ const CLEAR_BELOW: &str = "\x1b[J";
 
 /// Width and height where the terminal does not tell.
 const USUAL_SIZE: (usize, usize) = (80, 24);
+
+/// Columns and lines of the terminal, if there is one that tells.
+fn size() -> Option<(usize, usize)> {
+    let (width, height) = terminal_size::terminal_size()?;
+    (width.0 > 0 && height.0 > 0).then_some((width.0.into(), height.0.into()))
+}
+
+/// Whether there is a terminal that is too narrow for whole MAC addresses.
+pub fn is_narrow() -> bool {
+    size().is_some_and(|(width, _)| width <= WIDE)
+}
 
 /// The part of the terminal below the cursor.
 pub struct Screen {
@@ -32,10 +44,7 @@ impl Screen {
 
     /// Columns and lines.
     pub fn size(&self) -> (usize, usize) {
-        match terminal_size::terminal_size() {
-            Some((width, height)) if width.0 > 0 && height.0 > 0 => (width.0.into(), height.0.into()),
-            _ => USUAL_SIZE,
-        }
+        size().unwrap_or(USUAL_SIZE)
     }
 
     /// Writes a line that stays, above the picture; the picture follows with the next [`draw`](Self::draw).
@@ -69,6 +78,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         // Leaves the picture as it is; if the terminal is gone, there is nothing to restore.
-        let _ = write!(io::stdout(), "{WRAP}{SHOW_CURSOR}").and_then(|()| io::stdout().flush());
+        // The terminal may have echoed ^C.
+        let _ = write!(io::stdout(), "\r{CLEAR_LINE}{WRAP}{SHOW_CURSOR}").and_then(|()| io::stdout().flush());
     }
 }

@@ -1,7 +1,9 @@
 //! How an update went: a table, a sentence, and the JSON object.
 
-use super::fleet::{Fleet, Node, Outcome, state_name};
+use super::fleet::Fleet;
+use super::node::{Node, Outcome, state_name};
 use super::picture::{failure, from_to, seconds, short_hash, width};
+use super::screen::is_narrow;
 use super::tree;
 use crate::size::Bytes;
 use rootcast_wire::ErrorCode;
@@ -29,6 +31,9 @@ pub struct Summary {
     advice: BTreeMap<&'static str, &'static str>,
     #[serde(skip)]
     versions: BTreeMap<String, usize>,
+    /// Whether the table is for a narrow terminal.
+    #[serde(skip)]
+    narrow: bool,
 }
 
 /// One node of the table.
@@ -50,6 +55,8 @@ struct Line {
     error: Option<&'static str>,
     detail: Option<String>,
     updated: bool,
+    #[serde(skip)]
+    short: String,
     #[serde(skip)]
     from_to: String,
     #[serde(skip)]
@@ -82,6 +89,7 @@ impl Summary {
             advice: codes.map(|code: ErrorCode| (code.name(), code.advice())).collect(),
             nodes: nodes.iter().map(|node| Line::of(node, now)).collect(),
             versions,
+            narrow: is_narrow(),
         }
     }
 
@@ -127,6 +135,7 @@ impl Line {
         let time = node.time(now);
         Self {
             node: node.mac(),
+            short: node.short_mac(),
             id: node.id.0,
             node_type: node.type_name().to_string(),
             root: node.is_root,
@@ -157,12 +166,13 @@ impl Line {
         }
     }
 
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self, narrow: bool) -> [String; 7] {
         let node_type = if self.root { format!("{} (root)", self.node_type) } else { self.node_type.clone() };
         let bytes = if self.bytes > 0 { Bytes(self.bytes.into()).to_string() } else { String::new() };
         let layer = self.layer.map(|layer| layer.to_string()).unwrap_or_default();
         let (from_to, result) = (self.from_to.clone(), self.result.clone());
-        [self.node.clone(), node_type, layer, from_to, bytes, self.time.clone(), result]
+        let node = if narrow { &self.short } else { &self.node };
+        [node.clone(), node_type, layer, from_to, bytes, self.time.clone(), result]
     }
 }
 
@@ -181,7 +191,8 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.nodes.is_empty() {
             let heads = HEADS.map(|(head, _)| head.to_string());
-            let table: Vec<_> = std::iter::once(heads).chain(self.nodes.iter().map(Line::cells)).collect();
+            let table: Vec<_> =
+                std::iter::once(heads).chain(self.nodes.iter().map(|line| line.cells(self.narrow))).collect();
             let widths: [usize; 7] =
                 std::array::from_fn(|column| table.iter().map(|row| width(&row[column])).max().unwrap_or(0));
             for row in &table {

@@ -1,6 +1,7 @@
 //! Fleets as they appear to a person: made of the very messages that nodes publish.
 
-use super::fleet::{Change, Fleet, Led, Outcome};
+use super::fleet::{Change, Fleet};
+use super::node::{Led, Outcome};
 use super::picture::{Canvas, picture};
 use super::summary::Summary;
 use rootcast_wire::status::Dialect;

@@ -1,6 +1,7 @@
 //! The nodes in the order of the mesh: each below its parent, with the lines that show it.
 
-use super::fleet::{Fleet, Node};
+use super::fleet::Fleet;
+use super::node::Node;
 use rootcast_wire::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,7 @@
 //! What a person or a program sees while an update goes on.
 
-use super::fleet::{Change, Fleet, Node, Outcome, state_name};
+use super::fleet::{Change, Fleet};
+use super::node::{Node, Outcome, state_name};
 use super::picture::{Canvas, failure, from_to, picture};
 use super::screen::Screen;
 use crate::error::Error;
