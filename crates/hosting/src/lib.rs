@@ -10,12 +10,14 @@
 //! | [`authority`] | [`DevelopmentCa`]: a certificate authority for hosts that have no public name |
 //! | [`identity`] | [`ServerIdentity`]: a certificate chain and its key, and reloading them when the files change |
 //! | [`publish`] | [`publish::publish`]: put an image into a folder, S3, GCS, Azure, a GitHub release or another host |
+//! | [`check`] | [`check::check`]: what a node will see at a URL, before the trigger |
 //! | [`faults`] | ways for a host to misbehave on purpose, for tests and demonstrations |
 //!
 //! Start reading at [`FirmwareHost::start`].
 
 mod atomic;
 pub mod authority;
+pub mod check;
 pub mod content;
 mod error;
 pub mod faults;

@@ -61,10 +61,11 @@ fn section(text: &str, wanted: &str) -> BTreeMap<String, String> {
         let plain = line.trim();
         if let Some(name) = plain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             inside = name.split_whitespace().collect::<Vec<_>>().join(" ") == wanted;
-        } else if inside && !line.starts_with([' ', '\t', '#', ';']) {
-            if let Some((key, value)) = plain.split_once('=') {
-                found.insert(key.trim().to_ascii_lowercase(), value.trim().to_owned());
-            }
+        } else if inside
+            && !line.starts_with([' ', '\t', '#', ';'])
+            && let Some((key, value)) = plain.split_once('=')
+        {
+            found.insert(key.trim().to_ascii_lowercase(), value.trim().to_owned());
         }
     }
     found

@@ -42,10 +42,8 @@ pub(super) async fn store(
     options: &PublishOptions,
     progress: OnProgress<'_>,
 ) -> Result<Stored, PublishError> {
-    if let Some(asked) = options.presign {
-        if asked.is_zero() || asked > MAX_PRESIGN {
-            return Err(PublishError::PresignTime { asked });
-        }
+    if let Some(asked) = options.presign.filter(|asked| asked.is_zero() || *asked > MAX_PRESIGN) {
+        return Err(PublishError::PresignTime { asked });
     }
     let (bucket, prefix) = object_stores::open(destination, options)?;
     if let (Some(_), Some(advice)) = (options.presign, bucket.cannot_sign) {
