@@ -5,8 +5,9 @@ mod support;
 use rootcast_image::ChipId;
 use rootcast_node::{Input, ResetReason, Settings};
 use rootcast_trust::release::{Purposes, TrustedKey, VendorId};
-use rootcast_trust::sign::release::{ClassSpec, ReleaseSpec, VariantSpec, create_release};
+use rootcast_trust::sign::release::{ClassSpec, PatchSpec, ReleaseSpec, VariantSpec, create_release};
 use rootcast_trust::sign::{KeyKind, SigningKey};
+use sha2::{Digest, Sha256};
 use support::{Lone, Server, image, settings};
 
 const TRIGGER: &str = r#"{"type":"ota_trigger","url":"https://firmware.example/release.suit"}"#;
@@ -173,4 +174,89 @@ fn a_node_that_requires_releases_refuses_a_bare_image() {
     lone.trigger(&TRIGGER.replace("release.suit", "fw.bin"));
     lone.settle(60_000);
     assert_eq!(lone.reports().last().unwrap(), &("refused".to_owned(), "release_required".to_owned()));
+}
+
+/// A release of `new` with a patch from `old`, as files of a server.
+fn patched(key: &SigningKey, old: &[u8], new: &[u8]) -> Server {
+    let patch = rootcast_patch::create(old, new, &rootcast_patch::Options::default()).unwrap().patch;
+    let mut spec = spec(1, &[(class(ChipId::ESP32C3, None), new)]);
+    spec.variants[0].patches.push(PatchSpec {
+        from: rootcast_image::ImageHash(rootcast_patch::image_hash(old)),
+        uri: "patch".to_owned(),
+        sha256: Sha256::digest(&patch).into(),
+        size: patch.len() as u32,
+    });
+    let release = create_release(&spec, std::slice::from_ref(key)).unwrap();
+    Server { release: Some(release), patch: Some(patch), ..Server::with(new.to_vec()) }
+}
+
+#[test]
+fn a_node_that_runs_the_base_takes_the_patch_and_any_other_the_full_image() {
+    let (key, old, new) = (key(), image("1.0.0", 200_000), image("1.0.1", 201_000));
+    let server = patched(&key, &old, &new);
+    let mut by_patch = Lone::with_settings(&old, trusting(&key));
+    by_patch.server = server.clone();
+    by_patch.join();
+    by_patch.trigger(TRIGGER);
+    by_patch.settle(60_000);
+    assert_eq!(by_patch.version(), "1.0.1", "{:?}", by_patch.reports());
+    assert_eq!(by_patch.server.requests.len(), 2, "{:?}", by_patch.server.requests);
+    let fetched = by_patch.published.iter().rev().find(|message| message["state"] == "installed").unwrap();
+    assert!(fetched["bytes"].as_u64().unwrap() < 20_000, "{fetched}");
+
+    let mut by_image = Lone::with_settings(&image("0.9.9", 100_000), trusting(&key));
+    by_image.server = server;
+    by_image.join();
+    by_image.trigger(TRIGGER);
+    by_image.settle(60_000);
+    assert_eq!(by_image.version(), "1.0.1");
+    assert!(by_image.server.requests[1].starts_with("GET /app-esp32c3.bin "));
+}
+
+#[test]
+fn a_patch_that_does_not_work_out_gives_way_to_the_full_image() {
+    let (key, old, new) = (key(), image("1.0.0", 200_000), image("1.0.1", 201_000));
+    let good = patched(&key, &old, &new);
+    let mut flipped = good.clone();
+    let middle = flipped.patch.as_ref().unwrap().len() / 2;
+    flipped.patch.as_mut().unwrap()[middle] ^= 0x55;
+    let absent = Server { patch: None, ..good.clone() };
+    let other = Server { patch: Some(b"<html>not found</html>".to_vec()), ..good.clone() };
+    for (server, what) in [(flipped, "flipped"), (absent, "absent"), (other, "another file")] {
+        let mut lone = Lone::with_settings(&old, trusting(&key));
+        lone.server = server;
+        lone.join();
+        lone.trigger(TRIGGER);
+        lone.settle(60_000);
+        assert_eq!(lone.version(), "1.0.1", "{what}: {:?}", lone.reports());
+        assert!(lone.server.requests.last().unwrap().starts_with("GET /app-esp32c3.bin "), "{what}");
+    }
+}
+
+#[test]
+fn an_interrupted_patch_is_applied_again_without_rewriting_what_is_right() {
+    let (key, old, new) = (key(), image("1.0.0", 200_000), image("1.0.1", 201_000));
+    let mut lone = Lone::with_settings(&old, trusting(&key));
+    lone.server = patched(&key, &old, &new);
+    lone.server.patch_cut = Some(lone.server.patch.as_ref().unwrap().len() / 2);
+    lone.join();
+    lone.trigger(TRIGGER);
+    lone.run(100);
+    lone.server.patch_cut = None;
+    lone.restart(ResetReason::PowerOn);
+    lone.settle(60_000);
+    assert_eq!(lone.version(), "1.0.1", "{:?}", lone.reports());
+}
+
+#[test]
+fn an_image_compressed_on_its_own_is_taken_by_a_bare_trigger() {
+    let new = image("1.0.1", 200_000);
+    let packed = rootcast_patch::create(&[], &new, &rootcast_patch::Options::default()).unwrap().patch;
+    assert!(packed.len() < new.len());
+    let mut lone = Lone::running(&image("1.0.0", 40_000));
+    lone.server = Server::with(packed);
+    lone.join();
+    lone.trigger(&TRIGGER.replace("release.suit", "fw.rcp"));
+    lone.settle(60_000);
+    assert_eq!(lone.version(), "1.0.1", "{:?}", lone.reports());
 }

@@ -61,6 +61,30 @@ impl Region {
         flash.read(address, into).map_err(|_| FlashFault::Read)
     }
 
+    /// Reads any bytes from anywhere within the region, by words of four as flash drivers want it.
+    pub(crate) fn read_any<F: NorFlash>(
+        &self,
+        flash: &mut F,
+        offset: u32,
+        into: &mut [u8],
+    ) -> Result<(), FlashFault> {
+        let mut words = [0; 64];
+        let mut at = offset;
+        let mut rest = into;
+        while !rest.is_empty() {
+            let skipped = (at % 4) as usize;
+            let count = rest.len().min(words.len() - skipped);
+            let padded = (skipped + count).next_multiple_of(4);
+            let buffer = words.get_mut(..padded).ok_or(FlashFault::OutOfRegion)?;
+            self.read(flash, at - skipped as u32, buffer)?;
+            let (now, later) = rest.split_at_mut(count);
+            now.copy_from_slice(buffer.get(skipped..skipped + count).ok_or(FlashFault::OutOfRegion)?);
+            rest = later;
+            at += count as u32;
+        }
+        Ok(())
+    }
+
     /// Programs `bytes` (a multiple of four) at `offset` (a multiple of four) within the region.
     pub(crate) fn write<F: NorFlash>(
         &self,

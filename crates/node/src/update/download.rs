@@ -1,5 +1,6 @@
 //! From the first byte of the file to the last page on flash.
 
+use super::release::Plan;
 use super::*;
 
 #[expect(clippy::result_large_err, reason = "there is no allocator to box a failure with")]
@@ -9,6 +10,9 @@ impl Updater {
         job.tried = job.tried.saturating_add(1);
         job.pages_before = job.pages;
         self.page_fill = 0;
+        if job.patch == PatchUse::Applying {
+            job.patch = PatchUse::No;
+        }
         if matches!(job.origin, Origin::ReleaseArriving) {
             job.origin = Origin::ReleaseAgain;
         }
@@ -30,14 +34,20 @@ impl Updater {
         if complete {
             job.pages -= 1;
         }
-        let resume = match &job.etag {
+        let mut resume = match &job.etag {
             Some(etag) if job.pages > 0 => Some((job.pages * PAGE, etag.clone())),
             _ => None,
         };
         job.received = resume.as_ref().map_or(0, |(offset, _)| *offset);
         // The trigger's URL was checked when the update began; a release's reference may still lead nowhere.
         let base = Url::parse(&job.trigger.url);
+        let mut planned_patch = false;
         let url = match job.origin.plan() {
+            Some(Plan { patch: Some(patch), .. }) if job.patch != PatchUse::Failed => {
+                resume = None;
+                planned_patch = true;
+                base.and_then(|base| base.join(&patch.uri))
+            }
             Some(plan) => base.and_then(|base| base.join(&plan.uri)),
             None => base,
         };
@@ -45,6 +55,9 @@ impl Updater {
             self.end(UpdateState::Refused, ErrorCode::ReleaseUriInvalid, Detail::new(), context);
             return;
         };
+        if planned_patch {
+            self.start_patch(context.running);
+        }
         self.stage = Stage::Fetching(Fetch::start(url, resume, context.settings.stall_ms, context.now));
         self.tell(UpdateState::Downloading, context);
     }
@@ -142,11 +155,21 @@ impl Updater {
         if matches!(job.origin, Origin::ReleaseAgain) {
             return Ok(());
         }
-        if let (Some(size), Some(plan)) = (info.size, job.origin.plan())
-            && size != plan.size
+        let expected = match job.origin.plan() {
+            Some(Plan { patch: Some(patch), .. }) if job.patch != PatchUse::Failed => Some(patch.size),
+            Some(plan) => Some(plan.size),
+            None => None,
+        };
+        if let (Some(size), Some(expected)) = (info.size, expected)
+            && size != expected
         {
-            let detail = detail!("file has {size} bytes, the release says {}", plan.size);
-            return Err(Failure { error: ErrorCode::ReleaseSizeMismatch.into(), detail, refused: true });
+            let detail = detail!("file has {size} bytes, the release says {expected}");
+            let refused = job.patch != PatchUse::Applying;
+            return Err(Failure { error: ErrorCode::ReleaseSizeMismatch.into(), detail, refused });
+        }
+        if job.patch == PatchUse::Applying {
+            // What follows is checked when the image comes out of it.
+            return Ok(());
         }
         if let Some(size) = info.size {
             if size > slot.size {
@@ -202,8 +225,18 @@ impl Updater {
         mut bytes: &[u8],
         context: &mut Context<'_, P>,
     ) -> Result<(), Failure> {
+        if let Some(job) = &mut self.job {
+            job.fetched = job.fetched.saturating_add(bytes.len() as u32);
+        }
         if self.divert(bytes, context)? {
             return Ok(());
+        }
+        let fresh = self.page_fill == 0 && self.job.as_ref().is_some_and(|job| job.received == 0);
+        if fresh && Self::is_patch(bytes) && !self.is_patching() {
+            self.start_patch(context.running);
+        }
+        if self.is_patching() {
+            return self.on_patch_data(bytes, context);
         }
         while !bytes.is_empty() {
             let room = self.page.get_mut(self.page_fill..).unwrap_or_default();
@@ -222,6 +255,9 @@ impl Updater {
     fn on_end<P: Platform>(&mut self, context: &mut Context<'_, P>) -> Result<(), Failure> {
         if self.job.as_ref().is_some_and(|job| matches!(job.origin, Origin::ReleaseArriving)) {
             return self.follow_release(context);
+        }
+        if self.is_patching() {
+            self.end_patch()?;
         }
         if self.page_fill > 0 {
             self.complete_page(context)?;

@@ -20,6 +20,7 @@ macro_rules! detail {
 
 mod download;
 mod finish;
+mod patch;
 mod recall;
 mod release;
 mod share;
@@ -39,8 +40,10 @@ use crate::step::{Step, Steps};
 use crate::time::Instant;
 use core::fmt::Write;
 use embedded_storage::nor_flash::NorFlash;
+use patch::PatchUse;
 use release::{Origin, ReleaseBytes};
 use rootcast_image::{AppImage, ImageVerifier, check_header};
+use rootcast_patch::Decoder;
 use rootcast_trust::release::{MAX_TRUST_RECORD_BYTES, TrustRecord};
 use rootcast_trust::verify_image_signature;
 use rootcast_wire::cast::{CastId, decode, encode_trigger};
@@ -63,6 +66,7 @@ pub(crate) struct Updater {
     /// Keys, and the newest release accepted.
     trust: TrustRecord,
     release: ReleaseBytes,
+    decoder: Decoder,
     /// A connection that nobody wants any more is still open.
     close_stream: bool,
     /// The file of this cast, of this size, was found to be the running image.
@@ -111,6 +115,9 @@ struct Job {
     /// Pages at the beginning of the current try.
     pages_before: u32,
     origin: Origin,
+    patch: PatchUse,
+    /// Bytes that came over the air for this job, from the server or from neighbours.
+    fetched: u32,
     /// The neighbours had their turn.
     asked_neighbours: bool,
     journal: JournalUse,
@@ -183,6 +190,7 @@ impl Updater {
             bad_images: BadImages::load(platform),
             trust: load_trust(settings, platform),
             release: ReleaseBytes::new(),
+            decoder: Decoder::new([0; 32], 0),
             close_stream: false,
             same_as_running: None,
         }
@@ -270,6 +278,8 @@ impl Updater {
             pages: 0,
             pages_before: 0,
             origin: Origin::Trigger,
+            patch: PatchUse::No,
+            fetched: 0,
             asked_neighbours: false,
             journal: JournalUse::Foreign,
             pieced: false,
@@ -352,7 +362,7 @@ impl Updater {
             detail,
             progress: self.percent(),
             target: self.target().map(|image| image.hash),
-            bytes: self.bytes(),
+            bytes: self.job.as_ref().map_or(0, |job| job.fetched),
             attempt: self.attempt(),
             rollout: self.job.as_ref().and_then(|job| job.trigger.rollout.clone()).unwrap_or_default(),
         });
@@ -383,6 +393,13 @@ impl Updater {
         self.page_fill = 0;
         if error.code == ErrorCode::FileChanged {
             let _ = self.forget_pages(error.code);
+        }
+        if !refused && self.falls_back_to_full_image(error.code) {
+            let _ = self.forget_pages(error.code);
+            let _ = write!(detail, "{}taking the full image", if detail.is_empty() { "" } else { ", " });
+            self.push(UpdateState::Waiting, Some(error.code), detail, context);
+            self.start_fetch(context);
+            return;
         }
         let Some(job) = &mut self.job else { return };
         if job.pages > job.pages_before {

@@ -72,6 +72,8 @@ impl Updater {
             pages,
             pages_before: pages,
             origin: if head.of_release { Origin::ReleaseAgain } else { Origin::Trigger },
+            patch: PatchUse::No,
+            fetched: 0,
             asked_neighbours: false,
             journal: JournalUse::Ours,
             pieced: pages > 0,

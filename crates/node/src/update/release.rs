@@ -21,6 +21,16 @@ pub(super) struct Plan {
     pub sha256: [u8; 32],
     /// Bytes of the file.
     pub size: u32,
+    /// A patch from the running image.
+    pub patch: Option<PatchPlan>,
+}
+
+/// What a release says about the patch for this node.
+pub(super) struct PatchPlan {
+    /// As it stands in the release.
+    pub uri: String<MAX_URI_BYTES>,
+    /// Bytes of the patch.
+    pub size: u32,
 }
 
 /// What is known of where a job's image comes from.
@@ -128,7 +138,7 @@ impl Updater {
             self.trust = record;
         }
         match action {
-            Action::Install { variant, .. } => {
+            Action::Install { variant, patch } => {
                 if let Some(hash) = variant.image_hash
                     && !job.trigger.force
                     && self.bad_images.holds_hash(&hash)
@@ -136,14 +146,19 @@ impl Updater {
                     return Err(Failure::refusal(ErrorCode::KnownBadImage, Detail::new()));
                 }
                 let uri = String::try_from(variant.uri).map_err(|_| ErrorCode::ReleaseUriInvalid)?;
-                job.origin = Origin::Release(Plan { uri, sha256: *variant.sha256, size: variant.size });
+                let patch = patch.and_then(|patch| {
+                    Some(PatchPlan { uri: String::try_from(patch.uri).ok()?, size: patch.size })
+                });
+                let patched = patch.is_some();
+                job.origin =
+                    Origin::Release(Plan { uri, sha256: *variant.sha256, size: variant.size, patch });
                 job.size = Some(variant.size);
                 if job.pages == 0 {
                     job.etag = None;
                 }
                 // Reading the release was no try of its own.
                 job.tried = job.tried.saturating_sub(1);
-                if shares(&job.trigger, context.settings) && !job.asked_neighbours {
+                if !patched && shares(&job.trigger, context.settings) && !job.asked_neighbours {
                     self.close_stream = true;
                     self.start_sharing(context.now);
                 } else {

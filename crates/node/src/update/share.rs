@@ -94,8 +94,16 @@ impl Updater {
         job.received = offset;
         self.page.copy_from_slice(bytes);
         self.page_fill = (size - offset).min(PAGE) as usize;
+        let pages = job.pages;
         match self.complete_page(context) {
-            Ok(()) => true,
+            Ok(()) => {
+                if let Some(job) = &mut self.job
+                    && job.pages > pages
+                {
+                    job.fetched = job.fetched.saturating_add(PAGE);
+                }
+                true
+            }
             Err(failure) => {
                 self.page_fill = 0;
                 let state = if failure.refused { UpdateState::Refused } else { UpdateState::Failed };

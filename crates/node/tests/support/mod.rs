@@ -108,6 +108,10 @@ pub struct Server {
     pub file: Vec<u8>,
     /// What is served at `/release.suit`.
     pub release: Option<Vec<u8>>,
+    /// What is served at `/patch`, and its 404 where there is none.
+    pub patch: Option<Vec<u8>>,
+    /// The connection dies after so many bytes of the patch.
+    pub patch_cut: Option<usize>,
     pub etag: Option<&'static str>,
     pub ranges: bool,
     pub chunked: bool,
@@ -129,10 +133,20 @@ impl Server {
         if let Some(head) = self.head {
             return (head.as_bytes().to_vec(), true);
         }
-        if let Some(release) = self.release.as_ref().filter(|_| request.starts_with("GET /release.suit ")) {
+        if request.starts_with("GET /patch ") && self.patch.is_none() {
+            return (b"HTTP/1.1 404 Not Found\r\n\r\n".to_vec(), true);
+        }
+        let patch = self.patch.as_ref().filter(|_| request.starts_with("GET /patch "));
+        if let Some(release) =
+            self.release.as_ref().filter(|_| request.starts_with("GET /release.suit ")).or(patch)
+        {
             let mut answer =
                 format!("HTTP/1.1 200 OK\r\nETag: \"r\"\r\nContent-Length: {}\r\n\r\n", release.len())
                     .into_bytes();
+            if let Some(cut) = self.patch_cut.filter(|_| patch.is_some()) {
+                answer.extend_from_slice(&release[..cut]);
+                return (answer, true);
+            }
             answer.extend_from_slice(release);
             return (answer, false);
         }
