@@ -31,6 +31,8 @@ pub struct Decoder {
     pub(crate) result: [u8; ID_BYTES],
     /// Bytes of the body not yet taken in.
     pub(crate) body_left: u32,
+    /// Bytes of the patch taken in.
+    pub(crate) taken: u32,
     pub(crate) stage: u8,
     /// Bytes made but not yet handed out.
     pub(crate) made: [u8; STEP_OUTPUT],
@@ -48,7 +50,7 @@ const FAILED: u8 = 4;
 
 /// The decoder's memory stays under this, whatever the patch.
 pub const MAX_DECODER_BYTES: usize = 16 * 1024;
-//const _: () = assert!(core::mem::size_of::<Decoder>() <= MAX_DECODER_BYTES);
+const _: () = assert!(core::mem::size_of::<Decoder>() <= MAX_DECODER_BYTES);
 
 impl Decoder {
     /// A decoder on a node that runs the image with hash `base` and has room for `limit` bytes.
@@ -61,6 +63,7 @@ impl Decoder {
             new_len: 0,
             result: [0; ID_BYTES],
             body_left: 0,
+            taken: 0,
             stage: HEADER,
             made: [0; STEP_OUTPUT],
             made_from: 0,
@@ -77,7 +80,7 @@ impl Decoder {
 
     /// Bytes of the new file made so far (handed out or about to be).
     pub fn position(&self) -> u32 {
-        self.walker.position - u32::from(self.made_to - self.made_from)
+        self.walker.position.saturating_sub(u32::from(self.made_to.saturating_sub(self.made_from)))
     }
 
     /// Takes in what it can of `input` and fills what it can of `output`.
@@ -97,10 +100,15 @@ impl Decoder {
             return Err(PatchError::Corrupt("an error before this"));
         }
         let result = self.run(input, old, output);
-        if result.is_err() {
-            self.stage = FAILED;
+        match &result {
+            Ok(progress) => self.taken = self.taken.saturating_add(progress.consumed as u32),
+            Err(_) => self.fail(),
         }
         result
+    }
+
+    pub(crate) fn fail(&mut self) {
+        self.stage = FAILED;
     }
 
     /// Says that the input has ended.
@@ -144,6 +152,9 @@ impl Decoder {
                 return Ok(progress);
             }
             if self.walker.is_done() {
+                if self.body_left > 0 || self.input.buffered() > 0 {
+                    return Err(PatchError::Corrupt("bytes behind the end"));
+                }
                 self.check_result()?;
                 continue;
             }

@@ -1,7 +1,5 @@
 //! SHA-256 whose state can be saved (FIPS 180-4; the compression function is `sha2`'s).
 
-use sha2::digest::generic_array::GenericArray;
-
 #[derive(Clone)]
 pub(crate) struct Sha256 {
     pub(crate) state: [u32; 8],
@@ -31,7 +29,7 @@ impl Sha256 {
     }
 
     fn compress(&mut self) {
-        sha2::compress256(&mut self.state, &[GenericArray::clone_from_slice(&self.block)]);
+        sha2::compress256(&mut self.state, &[self.block.into()]);
     }
 
     pub(crate) fn finish(mut self) -> [u8; 32] {

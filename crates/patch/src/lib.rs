@@ -28,6 +28,7 @@ mod map;
 mod math;
 mod model;
 mod reader;
+mod snapshot;
 mod space;
 mod walk;
 
@@ -36,6 +37,7 @@ pub use create::{CreateError, Created, Options, apply, create, image_hash};
 pub use decoder::{Decoder, MAX_DECODER_BYTES, Progress};
 pub use error::{OldImageError, PatchError};
 pub use header::{ID_BYTES, MAGIC, MAX_HEADER_BYTES, PatchHeader, VERSION};
+pub use snapshot::MAX_SNAPSHOT_BYTES;
 
 /// The old image: in flash on a node, in memory on a host.
 pub trait OldImage {

@@ -69,7 +69,7 @@ impl Slot {
     }
 }
 
-/// A number up to 2^28: its bit length by a tree, then the bits under the first one.
+/// A number of up to 32 bits: its bit length by a tree, then the bits under the first one.
 #[derive(Clone)]
 pub(crate) struct Number {
     pub(crate) length: [Slot; 32],
@@ -83,22 +83,25 @@ impl Number {
     }
 
     pub(crate) fn code<C: Coder>(&mut self, c: &mut C, value: u32) -> u32 {
-        let length = 32 - value.leading_zeros();
+        let length = (32 - value.leading_zeros()).min(31);
         let mut node = 1;
         for i in (0..5).rev() {
             let bit = self.length[node].code(c, length >> i & 1);
             node = node << 1 | bit as usize;
         }
-        let length = node as u32 & 31;
+        let mut length = node as u32 & 31;
         if length < 2 {
             return length;
+        }
+        if length == 31 {
+            length += c.code(1 << 15, u32::from(value >> 31 != 0));
         }
         let mut result = 1u32;
         for i in (0..length - 1).rev() {
             let bit = value >> i & 1;
             let depth = length - 2 - i;
             let bit = if depth == 0 {
-                self.upper[length as usize].code(c, bit)
+                self.upper[length as usize & 31].code(c, bit)
             } else if depth == 1 && length < 16 {
                 self.upper[(32 | length << 1 & 30 | result & 1) as usize].code(c, bit)
             } else {
@@ -128,6 +131,8 @@ pub(crate) const RECENT_KEYS: usize = 256;
 const HASHED: usize = INPUTS - 2;
 /// Slots shared by all byte contexts.
 pub(crate) const SLOTS: usize = 6144;
+/// A mixing weight's bound: with it, no sum of weighted logits overflows.
+pub(crate) const MAX_WEIGHT: i32 = 400_000;
 /// Sets of mixing weights.
 pub(crate) const WEIGHT_SETS: usize = 45;
 /// Kinds of bytes: the classes of tokens, new bytes in code, new bytes elsewhere.
@@ -230,7 +235,8 @@ impl ByteModel {
             let bit = c.code((p as u32) << 4 | 8, u32::from(byte) >> i & 1);
             let error = ((bit as i32) << 12) - p;
             for k in 0..INPUTS {
-                weights[k] = (weights[k] + ((logits[k] * error + 0x200) >> 10)).clamp(-400_000, 400_000);
+                weights[k] =
+                    (weights[k] + ((logits[k] * error + 0x200) >> 10)).clamp(-MAX_WEIGHT, MAX_WEIGHT);
             }
             for &slot in &index {
                 self.slots[slot].learn(bit);
@@ -324,6 +330,11 @@ const CELL_PACE: [i32; 3] = [2, 4, 10];
 impl Cell {
     pub(crate) const fn new() -> Self {
         Self((CELL_LEVELS / 2) as u8)
+    }
+
+    /// Whether it is a state at all (asked of saved ones).
+    pub(crate) fn is_sound(self) -> bool {
+        i32::from(self.0) < 3 * CELL_LEVELS
     }
 
     pub(crate) fn logit(self) -> i32 {

@@ -54,9 +54,10 @@ impl Segment {
         self.address >= 0x1000_0000
     }
 
-    /// ESP chips map and load code at 0x4000_0000 and above, up to RTC memory at 0x5000_0000.
+    /// ESP chips map and load code at 0x4000_0000 and above, up to RTC memory at 0x5000_0000; the emulated
+    /// board from 0x8000_0000 on.
     fn is_code(&self) -> bool {
-        (0x4000_0000..0x5000_0000).contains(&self.address)
+        matches!(self.address >> 28, 4 | 8)
     }
 }
 
@@ -103,6 +104,15 @@ impl Space {
             position = segment.end();
         }
         Ok(Some(space))
+    }
+
+    /// Whether a table read from a saved state keeps what [`Space::parse`] ensures.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.used().iter().all(|s| {
+            s.position >= SEGMENT_HEADER_BYTES
+                && s.position <= 2 * MAX_IMAGE_BYTES
+                && s.length <= MAX_IMAGE_BYTES
+        })
     }
 
     fn used(&self) -> &[Segment] {
