@@ -12,12 +12,17 @@
 //! | [`image`] | `rootcast-image`: app images, partition tables, otadata, boot decision, signature sectors |
 //! | [`wire`] | `rootcast-wire`: triggers, casts, mesh frames of three dialects, reports, status |
 //! | [`http`] | `rootcast-node`: URLs, HTTP responses |
+//! | [`release`] | `rootcast-trust`: releases, the record of trusted keys |
 //!
 //! An input that once broke a promise goes to `seeds/TARGET/` with a name that says what it is.
+//!
+//! A new target is a line in its module's `TARGETS`, a file in `fuzz_targets/`, a `[[bin]]` in `Cargo.toml` and a
+//! name in `tests/replay.rs`, which fails while one of them is missing.
 
 pub mod http;
 pub mod image;
 pub mod mutate;
+pub mod release;
 pub mod wire;
 
 /// A parser under fire.
@@ -34,7 +39,7 @@ pub struct Target {
 
 /// Every target.
 pub fn targets() -> impl Iterator<Item = &'static Target> {
-    image::TARGETS.iter().chain(wire::TARGETS).chain(http::TARGETS)
+    image::TARGETS.iter().chain(wire::TARGETS).chain(http::TARGETS).chain(release::TARGETS)
 }
 
 /// Feeds the target of this name, as a fuzzer does.

@@ -93,6 +93,9 @@ replay!(
     topic,
     url,
     http_response,
+    release_envelope,
+    release_manifest,
+    trust_record,
 );
 
 /// Images that real projects built, where they are at hand: whole, and with a few mutations each.
