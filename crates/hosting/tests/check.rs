@@ -166,7 +166,7 @@ async fn a_certificate_that_ends_soon_is_a_warning() {
 }
 
 #[tokio::test]
-async fn a_ca_that_was_made_anew_under_its_old_name_is_told_from_an_unknown_one() {
+async fn a_private_authority_is_unknown_to_nodes_that_trust_the_public_ones() {
     let mut set = serve(image("1.0.1", 300_000), |o| o).await;
     set.options.trust = TrustStore::Mozilla;
     fails(&set.check().await, StepId::Chain, "certificate_unknown_ca");

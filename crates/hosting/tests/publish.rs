@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::images::{image, image_for};
 use common::peers::Peer;
+use rootcast_hosting::check::{CheckOptions, TrustStore, check};
 use rootcast_hosting::host::UploadToken;
 use rootcast_hosting::publish::{
     Destination, Environment, Outcome, Progress, PublishError, PublishOptions, Published, publish,
@@ -56,6 +57,43 @@ async fn takes_knows_refuses_and_replaces(to: &str, options: &PublishOptions) ->
     let next = built("1.0.2", 310_000);
     assert_eq!(put(&next.file, to, options).await.unwrap().outcome, Outcome::Uploaded);
     published
+}
+
+/// A node would take what was published.
+async fn nodes_accept(url: &str, ca: Option<&DevelopmentCa>) {
+    let trust = ca.map_or(TrustStore::Mozilla, |ca| TrustStore::Only(vec![ca.certificate_der().clone()]));
+    let options = CheckOptions { trust, chip: Some(ChipId::ESP32C3), ..CheckOptions::default() };
+    let report = check(url, &options).await;
+    assert!(report.accepted, "{}", serde_json::to_string_pretty(&report).unwrap());
+}
+
+#[tokio::test]
+async fn a_folder_is_served_to_nodes_by_nginx_apache_python_and_the_built_in_host() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let ca = DevelopmentCa::generate().unwrap();
+    let identity = ca.server_identity(&[]).unwrap();
+    let served = tempfile::tempdir().unwrap();
+    fs::set_permissions(served.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let app = built("1.0.1", 300_000);
+    let host = FirmwareHost::start(
+        HostOptions::https(identity.clone()).on_free_port(),
+        Files::with_folder(served.path()).unwrap(),
+    )
+    .await
+    .unwrap();
+    let peers = [
+        Peer::nginx(served.path(), &identity, "")
+            .map(|peer| (format!("https://localhost:{}", peer.address.port()), peer)),
+        Peer::apache(served.path(), &identity, "")
+            .map(|peer| (format!("https://localhost:{}", peer.address.port()), peer)),
+        Peer::python(served.path()).map(|peer| (peer.url(), peer)),
+    ];
+    let bases = peers.iter().flatten().map(|(base, _)| base.clone()).chain([host.url("")]);
+    for base in bases {
+        let options = PublishOptions { public_base: Some(base), ..PublishOptions::default() };
+        let published = put(&app.file, served.path().to_str().unwrap(), &options).await.unwrap();
+        nodes_accept(&published.url.unwrap(), Some(&ca)).await;
+    }
 }
 
 async fn download(url: &str) -> Vec<u8> {
@@ -185,6 +223,7 @@ async fn s3_takes_images_and_signs_urls_of_over_500_bytes() {
     let url = put(&app.file, "s3://firmware/esp", &signed).await.unwrap().url.unwrap();
     assert!(url.len() > 500 && url.contains("X-Amz-Signature="), "{} bytes: {url}", url.len());
     assert!(download(&url).await == app.bytes);
+    nodes_accept(&url, None).await;
 
     let large = built("9.0.0", 6 << 20);
     let published = put(&large.file, "s3://firmware", &options).await.unwrap();
@@ -226,7 +265,9 @@ async fn google_cloud_storage_takes_images() {
     let options = with(Environment::of([("STORAGE_EMULATOR_HOST", &gcs.url())]));
     let published = takes_knows_refuses_and_replaces("gs://firmware/esp", &options).await;
     let app = built("1.0.1", 300_000);
-    assert!(download(&published.url.unwrap()).await == app.bytes);
+    let url = published.url.unwrap();
+    assert!(download(&url).await == app.bytes);
+    nodes_accept(&url, None).await;
     let cannot = PublishOptions { presign: Some(Duration::from_secs(60)), ..options };
     assert!(matches!(
         put(&app.file, "gs://firmware", &cannot).await,
@@ -252,6 +293,7 @@ async fn azure_takes_images_and_signs_urls() {
     let signed = PublishOptions { presign: Some(Duration::from_secs(3600)), ..options.clone() };
     let url = put(&app.file, "az://firmware", &signed).await.unwrap().url.unwrap();
     assert!(download(&url).await == app.bytes);
+    nodes_accept(&url, None).await;
 
     let missing = put(&app.file, "az://nosuch", &options).await.unwrap_err();
     assert!(matches!(missing, PublishError::Missing { .. }), "{missing:?}");

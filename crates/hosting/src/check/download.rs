@@ -144,10 +144,10 @@ pub(super) async fn download(url: Url, options: &CheckOptions, notes: &mut Notes
             }
         }
         // A counted body may have ended with its last byte: an empty read would only wait for the server to close.
-        if let Some((info, content, _)) = &found {
-            if info.size.is_some_and(|size| content.len() as u64 >= u64::from(size)) {
-                return end(fetch, found, notes);
-            }
+        if let Some((info, content, _)) = &found
+            && info.size.is_some_and(|size| content.len() as u64 >= u64::from(size))
+        {
+            return end(fetch, found, notes);
         }
     }
     let (info, content, _) = found?;
