@@ -21,4 +21,5 @@ pub mod factory;
 pub mod flash;
 pub mod machine;
 pub mod nvs;
+pub mod radio;
 pub mod random;

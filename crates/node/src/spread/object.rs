@@ -1,5 +1,6 @@
 //! What is spread: a file as pages, and the digests by which each page is believed.
 
+use super::code::PAGES_PER_BLOCK;
 use crate::PAGE_BYTES;
 use heapless::Vec;
 use rootcast_image::ChipId;
@@ -22,7 +23,7 @@ pub struct PageDigest(pub [u8; 16]);
 impl PageDigest {
     /// The digest of a page, the file's last one padded with 0xFF as it stands on flash.
     #[must_use]
-    pub fn of(page: &[u8; PAGE_BYTES]) -> Self {
+    pub fn of(page: &[u8]) -> Self {
         let hash: [u8; 32] = Sha256::digest(page).into();
         let mut digest = [0; 16];
         digest.copy_from_slice(&hash[..16]);
@@ -61,6 +62,18 @@ impl Description {
     #[must_use]
     pub fn pages(&self) -> u16 {
         self.list_pages() + self.file_pages()
+    }
+
+    /// Blocks of pages that are coded together.
+    #[must_use]
+    pub fn blocks(&self) -> u16 {
+        self.pages().div_ceil(PAGES_PER_BLOCK as u16)
+    }
+
+    /// Pages of this block: two, of the last one what is left.
+    #[must_use]
+    pub fn pages_of(&self, block: u16) -> usize {
+        usize::from(self.pages()).saturating_sub(usize::from(block) * PAGES_PER_BLOCK).min(PAGES_PER_BLOCK)
     }
 
     /// List pages.
@@ -117,18 +130,18 @@ impl DigestList {
         self.digests.get(usize::from(page)).copied().map(PageDigest)
     }
 
-    /// List page `list`, for an object with `pages` file pages.
-    pub(crate) fn write_list(&self, list: u16, pages: u16, into: &mut [u8]) {
-        into.fill(0xFF);
-        let first = usize::from(list) * DIGESTS_PER_LIST;
-        let here = self.digests.iter().take(usize::from(pages)).skip(first);
-        for (room, digest) in into.chunks_exact_mut(16).zip(here) {
-            room.copy_from_slice(digest);
-        }
+    /// Bytes of list page `list` from `offset` on, for an object with `pages` file pages.
+    pub(super) fn read(&self, list: u16, offset: usize, pages: u16, into: &mut [u8]) {
+        let from = usize::from(list) * PAGE_BYTES + offset;
+        let known = self.digests.as_flattened().get(..usize::from(pages) * 16).unwrap_or_default();
+        let here = known.get(from..).unwrap_or_default();
+        let (copied, padding) = into.split_at_mut(here.len().min(into.len()));
+        copied.copy_from_slice(&here[..copied.len()]);
+        padding.fill(0xFF);
     }
 
     /// Takes over a verified list page.
-    pub(crate) fn read_list(&mut self, list: u16, page: &[u8; PAGE_BYTES]) {
+    pub(super) fn take_list(&mut self, list: u16, page: &[u8]) {
         let first = usize::from(list) * DIGESTS_PER_LIST;
         for (room, digest) in self.digests.iter_mut().skip(first).zip(page.chunks_exact(16)) {
             room.copy_from_slice(digest);
@@ -142,7 +155,7 @@ impl DigestList {
         let mut lists = Vec::new();
         let mut page = [0; PAGE_BYTES];
         for list in 0..usize::from(pages).div_ceil(DIGESTS_PER_LIST) {
-            self.write_list(list as u16, pages, &mut page);
+            self.read(list as u16, 0, pages, &mut page);
             lists.push(PageDigest::of(&page)).ok()?;
         }
         let description = Description { cast_id, size, chip, lists };

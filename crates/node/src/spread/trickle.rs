@@ -9,7 +9,7 @@ const LONGEST_MS: u64 = 16_384;
 /// Hearing so many others say the same makes saying it again needless (RFC 6206: k).
 const REDUNDANCY: u8 = 1;
 
-/// One node's Trickle timer.
+/// One node's Trickle timer for one object.
 #[derive(Clone, Debug)]
 pub(super) struct Trickle {
     interval_ms: u64,

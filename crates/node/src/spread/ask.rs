@@ -1,0 +1,194 @@
+//! When to ask for what, and whom.
+//!
+//! All who hear one sender are finished with a block at the same moment, or miss some of it. First those speak who miss
+//! most (their repairs serve the others), then, after a pause long enough for that, one asks for the next block: whoever
+//! did so last time, so that there is no contest.
+
+use super::machine::{Side, Spread};
+use super::packet::Request;
+use crate::time::Instant;
+
+/// Unanswered requests in a row after which a node only asks now and then.
+const PATIENCE: u8 = 10;
+
+/// How often it does.
+const STALLED_MS: u64 = 2_000;
+
+/// Bounds of [`super::receive::Receiving::window_ms`].
+const WINDOW_MS: core::ops::RangeInclusive<u8> = 4..=60;
+
+impl Spread {
+    /// The time between two who miss one packet more and less: a request's airtime, and more, so that the first silences
+    /// the second.
+    fn step_ms(&self) -> u64 {
+        self.packets_ms(1).max(2)
+    }
+
+    fn window_ms(&self) -> u64 {
+        self.receiving.window_ms.clamp(*WINDOW_MS.start(), *WINDOW_MS.end()).into()
+    }
+
+    /// How long to wait for the first of the packets asked for.
+    fn patience_ms(&self) -> u64 {
+        self.packets_ms(5) + self.step_ms()
+    }
+
+    /// The pause after a burst in which those speak who miss something of it.
+    pub(super) fn pause_ms(&self) -> u64 {
+        (u64::from(self.receiving.usual_need / 16) + 1) * self.step_ms() + 1
+    }
+
+    /// Asks for the block soon, unless it is on its way.
+    pub(super) fn plan_request(&mut self, now: Instant, random: u32) {
+        if self.receiving.goal.is_none() || self.receiving.ask_at.is_some() {
+            return;
+        }
+        let begin = now.max(self.receiving.burst_ends.after(self.pause_ms()));
+        let random = u64::from(random);
+        let delay =
+            if self.receiving.leads { random % 2 } else { self.step_ms() + random % self.window_ms() };
+        self.receiving.ask_at = Some(begin.after(delay));
+    }
+
+    /// Some packets of the block are missing: asks for them once the burst is over, those first who miss most.
+    pub(super) fn plan_complaint(&mut self, random: u32) {
+        let step = self.step_ms();
+        let missing = u64::from(self.decoder.missing());
+        let rank = u64::from(self.receiving.usual_need.div_ceil(16)).saturating_sub(missing);
+        let delay = 1 + rank * step + u64::from(random) % (step + self.window_ms() / 4);
+        self.receiving.ask_at = Some(self.receiving.burst_ends.after(delay));
+    }
+
+    /// Asks no earlier than at this moment.
+    pub(super) fn postpone(&mut self, until: Instant, random: u32) {
+        let delay = u64::from(random) % self.step_ms();
+        if let Some(ask_at) = &mut self.receiving.ask_at
+            && *ask_at < until
+        {
+            *ask_at = until.after(delay);
+        }
+    }
+
+    /// Somebody asks another node. If it is for what this node lacks, too, and for as much, it speaks for this node.
+    pub(super) fn overhear(
+        &mut self,
+        from: rootcast_wire::NodeId,
+        side: Side,
+        block: u16,
+        need: u8,
+        now: Instant,
+        random: u32,
+    ) {
+        let whole = need >= self.decoder.rows();
+        match self.receiving.goal {
+            Some((aimed, mine)) if aimed == side && mine == block => {
+                let at_once = self.receiving.asked.is_some_and(|(_, at)| now.since(at) <= self.step_ms());
+                // Whoever asked last asks first for the next block; of two at once the lower id.
+                if !at_once || from < self.me {
+                    self.receiving.leads = false;
+                }
+                if whole {
+                    let window = self.window_ms() as u8;
+                    self.receiving.window_ms =
+                        if at_once { window + window / 4 } else { window - window / 32 };
+                } else {
+                    self.learn_need(need);
+                }
+                if need < self.decoder.missing() {
+                    return;
+                }
+                if self.receiving.ask_at.is_some() {
+                    let patience = self.patience_ms() + u64::from(random) % self.window_ms();
+                    self.receiving.ask_at = Some(now.after(patience));
+                }
+            }
+            // Somebody behind this node is to be served first.
+            Some((aimed, mine)) if aimed == side && block < mine => {
+                if mine == block + 1 {
+                    self.receiving.leads = false;
+                    if !whole {
+                        self.learn_need(need);
+                    }
+                }
+                let served = now.after(self.packets_ms(u32::from(need) + 2));
+                self.shift_burst(served);
+                let pause = self.pause_ms();
+                self.postpone(served.after(pause), random);
+            }
+            Some((aimed, _)) if aimed == side && side == Side::Own => self.plan_request(now, random),
+            _ => {}
+        }
+    }
+
+    /// Other packets come first, until this moment: what was to come of this node's block comes after them.
+    pub(super) fn shift_burst(&mut self, until: Instant) {
+        let receiving = &mut self.receiving;
+        if receiving.packet_at.is_some() && receiving.burst_left_ms > 0 && receiving.burst_ends < until {
+            receiving.burst_ends = until.after(receiving.burst_left_ms.into());
+        }
+    }
+
+    /// Remembers what is missing most after a block's first burst.
+    fn learn_need(&mut self, need: u8) {
+        if need >= self.decoder.rows() / 2 || self.receiving.complained {
+            return;
+        }
+        self.receiving.complained = true;
+        let usual = &mut self.receiving.usual_need;
+        *usual = *usual - *usual / 4 + u16::from(need) * 4;
+    }
+
+    /// Makes the request that is due.
+    pub(super) fn ask(&mut self, now: Instant, random: u32, out: &mut [u8]) -> Option<usize> {
+        let (side, block) = self.receiving.goal?;
+        let strand = self.strand(side)?;
+        let (object, hops) = (strand.id, strand.hops);
+        if let Some((asked, at)) = self.receiving.asked.take()
+            && self.receiving.packet_at.is_none_or(|packet| packet < at)
+        {
+            self.neighbours.unanswered(asked);
+            self.receiving.unanswered = self.receiving.unanswered.saturating_add(1);
+            self.receiving.leads = false;
+            // Whoever was being tested has nothing to say.
+            self.receiving.only = None;
+        }
+        let random = u64::from(random);
+        let below = if side == Side::Other { hops } else { u8::MAX };
+        let source = self.neighbours.source_of(side, block, below, now);
+        let tired = self.receiving.unanswered >= PATIENCE;
+        if source.is_none() || tired {
+            self.receiving.ask_at = Some(now.after(STALLED_MS + random % STALLED_MS));
+            if side == Side::Other {
+                self.give_up_relaying(now, random as u32);
+                return None;
+            }
+            if !self.receiving.stalled {
+                self.receiving.stalled = true;
+                if let Some(own) = &mut self.own {
+                    own.tell(now, random as u32);
+                }
+                self.aim(now, random as u32);
+                return None;
+            }
+        }
+        let sender = source?;
+        if self.receiving.only.is_some() {
+            self.receiving.only = Some(sender.0 as u16);
+        }
+        let need = self.decoder.missing();
+        if need < self.decoder.rows() {
+            self.learn_need(need);
+        }
+        self.receiving.leads = true;
+        if !tired {
+            let backoff = u64::from(self.receiving.unanswered.min(5));
+            let wait = (self.patience_ms() << backoff) + random % (self.window_ms() << backoff);
+            self.receiving.ask_at = Some(now.after(wait));
+        }
+        self.receiving.asked = Some((sender, now));
+        let request = Request { object, sender, block, need, relays: side == Side::Other };
+        let body = request.write();
+        out.get_mut(..body.len())?.copy_from_slice(&body);
+        Some(body.len())
+    }
+}
