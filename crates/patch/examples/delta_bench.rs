@@ -62,5 +62,5 @@ fn peers(old: &str, new: &str) -> Vec<Option<usize>> {
     let output = Command::new("python3").args([script, old, new]).output();
     let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
     let size = |peer| text.lines().find_map(|l| l.strip_prefix(peer)?.strip_prefix(' ')?.trim().parse().ok());
-    PEERS.iter().map(|peer| size(peer)).collect()
+    PEERS.into_iter().map(size).collect()
 }

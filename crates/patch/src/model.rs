@@ -29,9 +29,9 @@ impl Flag {
         let bit = c.code((p >> 6).clamp(1, 65_535), u32::from(bit)) != 0;
         let step = u32::from(STEP[(n & 255) as usize]);
         let p = if bit {
-            p + (((1 << 22) - 1 - p) as u64 * u64::from(step) >> 16) as u32
+            p + ((((1 << 22) - 1 - p) as u64 * u64::from(step)) >> 16) as u32
         } else {
-            p - (u64::from(p) * u64::from(step) >> 16) as u32
+            p - ((u64::from(p) * u64::from(step)) >> 16) as u32
         };
         self.0 = p << 10 | if n < FLAG_LIMIT { n + 1 } else { n };
         bit

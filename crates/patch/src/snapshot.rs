@@ -163,7 +163,7 @@ impl Decoder {
             && w.bytes.slots.iter().all(|c| c.is_sound())
     }
 
-    fn visit(&mut self, v: &mut impl Visitor) {
+    fn visit(&mut self, v: &mut dyn Visitor) {
         v.bytes(&mut self.base);
         v.word(&mut self.limit);
         v.bytes(&mut self.header);
@@ -284,7 +284,7 @@ fn check(state: &[u8]) -> [u8; 16] {
     half
 }
 
-fn visit_space(v: &mut impl Visitor, space: &mut Space) {
+fn visit_space(v: &mut dyn Visitor, space: &mut Space) {
     v.byte(&mut space.count);
     v.flag(&mut space.hashed);
     let mut isa = space.isa as u8;
@@ -301,13 +301,13 @@ fn visit_space(v: &mut impl Visitor, space: &mut Space) {
     }
 }
 
-fn visit_sha(v: &mut impl Visitor, sha: &mut Sha256) {
+fn visit_sha(v: &mut dyn Visitor, sha: &mut Sha256) {
     v.words(&mut sha.state);
     v.bytes(&mut sha.block);
     v.word(&mut sha.length);
 }
 
-fn visit_number(v: &mut impl Visitor, number: &mut Number) {
+fn visit_number(v: &mut dyn Visitor, number: &mut Number) {
     v.slots(&mut number.length);
     v.slots(&mut number.upper);
     v.half(&mut number.sign.0);

@@ -14,7 +14,7 @@ use crate::isa::{CLASSES, Kind, riscv, xtensa};
 use crate::map::{AddressMap, Learnt, MAP_ENTRIES};
 use crate::model::{ByteContext, ByteModel, Flag, Number};
 use crate::reader::{Reader, Token};
-use crate::space::{Isa, MAX_SEGMENTS, Segment, Space};
+use crate::space::{IMAGE_HEADER_BYTES, Isa, MAX_SEGMENTS, Segment, Space};
 use crate::{OldImage, PatchError};
 
 /// New bytes that share one flag "all as predicted".
@@ -287,8 +287,7 @@ impl Walker {
         // Borrowed models: the map comes later and learns afresh soon enough.
         let address = self.number_copy_old.code_signed(c, is.address.wrapping_sub(was.address) as i32);
         let length = self.number_copy_len.code_signed(c, is.length.wrapping_sub(was.length) as i32 >> 2);
-        let previous =
-            if i == 0 { crate::space::IMAGE_HEADER_BYTES } else { self.new_space.data_end_of(i - 1) };
+        let previous = if i == 0 { IMAGE_HEADER_BYTES } else { self.new_space.data_end_of(i - 1) };
         let length = was.length.wrapping_add((length as u32) << 2);
         let position = previous.wrapping_add(crate::space::SEGMENT_HEADER_BYTES);
         if length > self.new_len || position > self.new_len || position + length > self.new_len {
@@ -365,7 +364,7 @@ impl Walker {
         }
         if let Some(byte) = self.known_byte() {
             out[0] = byte;
-            self.emit(&out[..1]);
+            self.emit(&out[..1], false);
             return Ok(1);
         }
         if self.left == 0 {
@@ -380,7 +379,7 @@ impl Walker {
                 value = value << 1 | c.code(1 << 15, u32::from(byte) >> i & 1) as u8;
             }
             out[0] = value;
-            self.emit(&out[..1]);
+            self.emit(&out[..1], true);
             return Ok(1);
         }
         if self.copying { self.copy(c, old, guide, out) } else { self.new_byte(c, old, guide, out) }
@@ -423,11 +422,12 @@ impl Walker {
         end - self.position
     }
 
-    /// Counts `bytes` as written.
-    fn emit(&mut self, bytes: &[u8]) {
+    /// Counts `bytes` as written; `data`: not those of segment headers, and so in the image's checksum.
+    fn emit(&mut self, bytes: &[u8], data: bool) {
+        let data_end = self.new_space.data_end();
         for &byte in bytes {
             self.sha.push(byte);
-            if self.computes_tail && self.new_space.segment_at(self.position).is_some() {
+            if data && (IMAGE_HEADER_BYTES..data_end).contains(&self.position) {
                 self.checksum ^= byte;
             }
             self.position += 1;
@@ -438,7 +438,7 @@ impl Walker {
             self.left = self.left.saturating_sub(1);
             self.old = self.old.wrapping_add(1);
             self.from = self.from.wrapping_add(1);
-            if self.computes_tail && self.position == self.new_space.checksum_position() + 1 {
+            if self.computes_tail && self.position == (data_end | 15) + 1 {
                 self.image_hash = self.sha.clone().finish();
             }
         }
@@ -526,7 +526,7 @@ impl Walker {
         let context =
             ByteContext { expected, class, place, before: self.before, first: u32::from(self.insn.first) };
         out[0] = self.bytes.code(c, &context, guide.byte(self.position));
-        self.emit(&out[..1]);
+        self.emit(&out[..1], true);
         Ok(1)
     }
 
@@ -600,10 +600,11 @@ impl Walker {
                 add(bytes);
             }
             let error = self.errors[class];
-            if error != 0 && !self.made {
-                if let Some(bytes) = self.rewrite(&token, address, base.wrapping_add(error)) {
-                    add(bytes);
-                }
+            if error != 0
+                && !self.made
+                && let Some(bytes) = self.rewrite(&token, address, base.wrapping_add(error))
+            {
+                add(bytes);
             }
         }
         let mut plain = token.bytes;
@@ -664,28 +665,29 @@ impl Walker {
             }
         };
 
-        if has_target && !self.made {
-            if let Some(went) = self.target_in(token.kind, len, &bytes, address) {
-                c.note_reference(token.target, went);
-                if went != base {
-                    self.learnt.put(token.target, went);
-                    self.errors[class] = went.wrapping_sub(base);
-                } else if state == 2 {
-                    self.learnt.put(token.target, went);
-                }
+        if has_target
+            && !self.made
+            && let Some(went) = self.target_in(token.kind, len, &bytes, address)
+        {
+            c.note_reference(token.target, went);
+            if went != base {
+                self.learnt.put(token.target, went);
+                self.errors[class] = went.wrapping_sub(base);
+            } else if state == 2 {
+                self.learnt.put(token.target, went);
             }
         }
         if self.new_space.isa == Isa::RiscV && len == 4 {
             let word = word_of(&bytes);
-            if riscv::is_lui(word) {
-                if let Some(upper) = self.new_upper.get_mut(riscv::rd(word) as usize) {
-                    *upper = word & 0xFFFF_F000;
-                }
+            if riscv::is_lui(word)
+                && let Some(upper) = self.new_upper.get_mut(riscv::rd(word) as usize)
+            {
+                *upper = word & 0xFFFF_F000;
             }
         }
         *out = bytes;
         self.new_code = false;
-        self.emit(&bytes[..len]);
+        self.emit(&bytes[..len], true);
         self.insn = Instruction { first: bytes[0], ..Instruction::new() };
         Ok(len)
     }

@@ -12,7 +12,7 @@ const ROOM: u32 = 1 << 20;
 fn pair() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     let old = app_image(5, 200, None);
     let mut new = app_image(5, 202, Some(60));
-    new.extend((0..300u32).map(|i| (i * i >> 7) as u8));
+    new.extend((0..300u32).map(|i| ((i * i) >> 7) as u8));
     let patch = create(&old, &new, &Options::default()).expect("a patch").patch;
     (old, new, patch)
 }

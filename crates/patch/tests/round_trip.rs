@@ -87,6 +87,21 @@ fn a_decoder_saved_after_each_page_goes_on_in_another_one() {
 }
 
 #[test]
+fn an_explanation_accounts_for_every_byte() {
+    let old = app_image(9, 300, None);
+    let new = app_image(9, 300, Some(150));
+    let patch = create(&old, &new, &Options::default()).expect("a patch").patch;
+    let explanation = rootcast_patch::explain(&patch, &old).expect("an account");
+    let spent: f64 = explanation.spent.iter().map(|(_, bytes)| bytes).sum();
+    assert!(
+        (spent - f64::from(explanation.header.body_len)).abs() < 8.0,
+        "{spent} of {:?}",
+        explanation.header
+    );
+    assert!(explanation.made == new);
+}
+
+#[test]
 fn a_damaged_saved_state_is_refused() {
     let mut decoder = Decoder::new([7; 32], ROOM);
     let mut saved = vec![0; MAX_SNAPSHOT_BYTES];

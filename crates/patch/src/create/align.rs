@@ -38,7 +38,7 @@ pub(super) struct Tuning {
 pub(super) const TUNINGS: [Tuning; 4] = [
     Tuning { key: 7, switch: 16 * 21, new_byte: 92 },
     Tuning { key: 6, switch: 16 * 22, new_byte: 92 },
-    Tuning { key: 8, switch: 16 * 18, new_byte: 100 },
+    Tuning { key: 8, switch: 16 * 27, new_byte: 100 },
     Tuning { key: 8, switch: 16 * 24, new_byte: 88 },
 ];
 /// Places tried for each string, and of these kept.

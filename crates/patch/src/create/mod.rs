@@ -15,7 +15,10 @@ use crate::{OldImage, OldImageError, PatchError};
 
 mod addresses;
 mod align;
+mod explain;
 mod normal;
+
+pub use explain::{Explanation, explain};
 
 /// Choices for [`create`]. The default is right for firmware images.
 #[derive(Clone, Copy, Debug)]
@@ -78,10 +81,10 @@ pub struct Created {
 pub fn image_hash(image: &[u8]) -> [u8; 32] {
     if let Some(space) = space_of(image) {
         let end = space.image_len() as usize;
-        if space.hashed {
-            if let Some(Ok(hash)) = image.get(end - 32..end).map(TryInto::try_into) {
-                return hash;
-            }
+        if space.hashed
+            && let Some(Ok(hash)) = image.get(end - 32..end).map(TryInto::try_into)
+        {
+            return hash;
         }
         return sha256(image.get(..end).unwrap_or(image));
     }
@@ -130,12 +133,14 @@ pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, Crea
         new_normal.bytes[176..208].copy_from_slice(&old_normal.bytes[176..208]);
     }
     let mut best: Option<Created> = None;
-    for tuning in align::TUNINGS {
+    // Without an old image the search is long and the differences are small.
+    let tries = if old.is_empty() { 1 } else { align::TUNINGS.len() };
+    for tuning in align::TUNINGS.into_iter().take(tries) {
         let mut commands = align::commands(old, new, &old_normal, &new_normal, options.read_back, tuning);
-        if setup.computes_tail {
-            if let Some(space) = setup.new.as_ref() {
-                through_the_tail(&mut commands, space.data_end(), space.image_len());
-            }
+        if setup.computes_tail
+            && let Some(space) = setup.new.as_ref()
+        {
+            through_the_tail(&mut commands, space.data_end(), space.image_len());
         }
         let made = encode(old, new, &commands, &mut setup)?;
         if best.as_ref().is_none_or(|b| made.patch.len() < b.patch.len()) {

@@ -86,7 +86,7 @@ pub fn app_image(chip: u16, functions: usize, extra_at: Option<usize>) -> Vec<u8
             }
         }
     }
-    while text.len() % 4 != 0 {
+    while !text.len().is_multiple_of(4) {
         text.push(0);
     }
     let mut rodata = vec![0u8; 256];
