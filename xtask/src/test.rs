@@ -16,8 +16,10 @@ struct Tally {
     passed: u64,
     failed: u64,
     ignored: u64,
-    /// Reasons, and how many tests gave each.
-    skipped: BTreeMap<String, u64>,
+    /// Tests that skipped themselves, or a part of what they do.
+    skipped: u64,
+    /// Their reasons, and how often each was given.
+    reasons: BTreeMap<String, u64>,
 }
 
 pub fn task(arguments: &[String]) -> Outcome {
@@ -94,7 +96,8 @@ impl Tally {
     /// A line that libtest or a test in it has printed.
     fn read_libtest(&mut self, line: &str) {
         if let Some(reason) = line.trim().strip_prefix(SKIPPED) {
-            *self.skipped.entry(reason.to_string()).or_default() += 1;
+            self.skipped += 1;
+            *self.reasons.entry(reason.to_string()).or_default() += 1;
         }
         let Some(counts) = line.strip_prefix("test result: ") else { return };
         let before = |what: &str| -> u64 {
@@ -118,25 +121,28 @@ impl Tally {
         let failed = count("failures") + count("errors");
         self.failed += failed;
         self.passed += count("tests").saturating_sub(failed);
+        let mut counted = false;
         for line in junit.lines() {
+            counted &= !line.contains("<testcase ");
             if let Some((_, reason)) = line.split_once(SKIPPED) {
                 let reason = reason.split("</system-").next().unwrap_or(reason);
-                *self.skipped.entry(unescape(reason)).or_default() += 1;
+                *self.reasons.entry(unescape(reason)).or_default() += 1;
+                self.skipped += u64::from(!counted);
+                counted = true;
             }
         }
     }
 
     fn print(&self) {
-        if !self.skipped.is_empty() {
+        if !self.reasons.is_empty() {
             println!("\nSkipped for want of something to test with:");
-            for (reason, tests) in &self.skipped {
-                println!("  {tests:>4} × {reason}");
+            for (reason, times) in &self.reasons {
+                println!("  {times:>4} × {reason}");
             }
         }
-        let skipped = self.ignored + self.skipped.values().sum::<u64>();
         // A test that skips itself counts as passed with its runner, but has proved nothing.
-        let passed = self.passed.saturating_sub(self.skipped.values().sum());
-        println!("\ntests: {passed} passed, {} failed, {skipped} skipped", self.failed);
+        let passed = self.passed.saturating_sub(self.skipped);
+        println!("\ntests: {passed} passed, {} failed, {} skipped", self.failed, self.ignored + self.skipped);
     }
 }
 
@@ -157,7 +163,7 @@ mod tests {
         tally.read_libtest("test result: FAILED. 41 passed; 2 failed; 0 ignored; 0 measured");
         tally.read_libtest("skipped: no mosquitto");
         assert_eq!((tally.passed, tally.failed, tally.ignored), (48, 2, 1));
-        assert_eq!(tally.skipped["no mosquitto"], 1);
+        assert_eq!((tally.skipped, tally.reasons["no mosquitto"]), (1, 1));
     }
 
     #[test]
@@ -165,11 +171,11 @@ mod tests {
         let mut tally = Tally::default();
         tally.read_junit(
             "<?xml version=\"1.0\"?>\n<testsuites name=\"xtask\" tests=\"12\" failures=\"2\" errors=\"1\" time=\"1\">\n\
-             <system-out>running\nskipped: no &quot;x&quot; &amp; y\n</system-out>\n\
-             <system-out>skipped: no &quot;x&quot; &amp; y</system-out>\n</testsuites>\n",
+             <testcase name=\"a\">\n<system-out>running\nskipped: no &quot;x&quot; &amp; y\nskipped: no z\n</system-out>\n\
+             <testcase name=\"b\">\n<system-out>skipped: no z</system-out>\n</testsuites>\n",
         );
-        assert_eq!((tally.passed, tally.failed), (9, 3));
-        assert_eq!(tally.skipped["no \"x\" & y"], 2);
+        assert_eq!((tally.passed, tally.failed, tally.skipped), (9, 3, 2));
+        assert_eq!((tally.reasons["no \"x\" & y"], tally.reasons["no z"]), (1, 2));
     }
 
     #[test]
