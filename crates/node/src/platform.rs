@@ -47,7 +47,7 @@ impl SettingKey {
     pub const fn name(self) -> &'static str {
         match self {
             Self::BadImages => "bad_images",
-            Self::Trust => "trust",
+            Self::Trust => "trust_record",
         }
     }
 }

@@ -62,9 +62,13 @@ pub(crate) fn judge<F: NorFlash>(
     reset: ResetReason,
 ) -> Result<Situation, FlashFault> {
     let record = BootRecord::of(layout);
+    // A record of ours is never UNDEFINED: a bootloader that was cut while it wrote PENDING_VERIFY can leave it so.
+    let own_journal = Journal::of(layout.running_region).installed(flash)?;
+    let ours = own_journal.is_some_and(|image| running.is_some_and(|running| running.hash == image.hash));
     if let Some(own) = record.record_of(flash, layout.running)?
         && own.active
-        && !matches!(own.state, OtaState::Valid | OtaState::Undefined)
+        && own.state != OtaState::Valid
+        && (ours || own.state != OtaState::Undefined)
     {
         return judge_trial(flash, layout, &record, own, running, reset);
     }
@@ -101,8 +105,13 @@ fn judge_trial<F: NorFlash>(
 
 /// The slot to return to, if a whole image stands there.
 pub(crate) fn way_back<F: NorFlash>(flash: &mut F, layout: &Layout) -> Result<Option<SlotId>, FlashFault> {
-    match layout.staging {
-        Some((index, region)) if holds_sound_image(flash, &region)? => Ok(Some(SlotId::Ota(index))),
+    if let Some((index, region)) = layout.staging
+        && holds_sound_image(flash, &region)?
+    {
+        return Ok(Some(SlotId::Ota(index)));
+    }
+    match layout.factory {
+        Some(region) if holds_sound_image(flash, &region)? => Ok(Some(SlotId::Factory)),
         _ => Ok(None),
     }
 }

@@ -9,6 +9,7 @@
 //! | [`factory`] | a chip as it leaves the factory, and a demonstration mesh |
 //! | [`machine`] | all of these with the node core running on them, without clock and wires |
 //! | [`body`] | clock and wires: a world in virtual time, or real sockets |
+//! | [`powercut`] | cuts inside every flash operation of an update |
 //! | [`random`] | chance that repeats |
 //!
 //! Start with [`body::virtual_time::World`].
@@ -21,5 +22,6 @@ pub mod factory;
 pub mod flash;
 pub mod machine;
 pub mod nvs;
+pub mod powercut;
 pub mod radio;
 pub mod random;

@@ -121,7 +121,7 @@ impl BootRecord {
 
     /// Sees to it that the running slot has a valid record that boots it, and says in which sector (`None`
     /// for a running factory app, which boots when no entry is valid).
-    fn hold_running<F: NorFlash>(&self, flash: &mut F) -> Result<Option<usize>, FlashFault> {
+    pub(crate) fn hold_running<F: NorFlash>(&self, flash: &mut F) -> Result<Option<usize>, FlashFault> {
         let data = self.load(flash)?;
         let active = data.active();
         let SlotId::Ota(running) = self.running else {
@@ -195,11 +195,16 @@ impl BootRecord {
         let data = self.load(flash)?;
         let sequence = data.entries[record.index].sequence;
         let other = &data.entries[1 - record.index];
-        if let SlotId::Ota(old) = back_to
-            && !(other.is_valid() && self.slot_of(other) == Some(back_to))
-        {
-            let sequence = self.sequence_after(sequence, old)?;
-            self.replace(flash, 1 - record.index, &OtaEntry::new(sequence, OtaState::Valid), None)?;
+        match back_to {
+            SlotId::Ota(old) if !(other.is_valid() && self.slot_of(other) == Some(back_to)) => {
+                let sequence = self.sequence_after(sequence, old)?;
+                self.replace(flash, 1 - record.index, &OtaEntry::new(sequence, OtaState::Valid), None)?;
+            }
+            // The factory app boots when no record is valid.
+            SlotId::Factory | SlotId::Test if other.is_valid() => {
+                self.region.erase_page(flash, 1 - record.index as u32)?;
+            }
+            _ => {}
         }
         self.replace(flash, record.index, &OtaEntry::new(sequence, OtaState::Invalid), Some(reason))
     }

@@ -14,6 +14,8 @@ pub struct Layout {
     pub running_region: Region,
     /// The slot to write to, and its place; `None` when there is no second OTA slot.
     pub staging: Option<(u8, Region)>,
+    /// The factory app's place, if there is one.
+    pub factory: Option<Region>,
     /// The boot record's place.
     pub otadata: Region,
     /// Number of OTA slots.
@@ -59,7 +61,15 @@ impl Layout {
             _ => None,
         };
         let ota_slots = table.ota_count();
-        Ok(Self { running, running_region: Region::of(running_partition), staging, otadata, ota_slots })
+        let factory = table.factory().map(Region::of);
+        Ok(Self {
+            running,
+            running_region: Region::of(running_partition),
+            staging,
+            factory,
+            otadata,
+            ota_slots,
+        })
     }
 }
 

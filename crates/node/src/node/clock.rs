@@ -62,7 +62,9 @@ impl Node {
             }
         }
         deadline = earliest(deadline, self.spread_deadline(now));
-        earliest(deadline, self.mesh.joined.then_some(self.status_at))
+        // A root without a broker has nobody to tell.
+        let tells = self.mesh.joined && (self.mqtt_connected || !self.settings.is_root);
+        earliest(deadline, tells.then_some(self.status_at))
     }
 
     /// Time has passed: does what is due, at most a page's worth of work at a time.

@@ -319,6 +319,12 @@ impl Node {
         self.trial.is_some()
     }
 
+    /// Whether nothing of an update is under way, and nothing waits to be reported.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        !self.updater.is_busy() && self.trial.is_none() && !self.restart && self.steps.is_empty()
+    }
+
     pub(crate) const fn mesh(&self) -> &MeshState {
         &self.mesh
     }

@@ -333,6 +333,9 @@ impl Updater {
             JournalUse::Impossible => false,
         };
         if replaces {
+            // After a fallback of the bootloader the record names this very slot. Left so, the image would boot as soon
+            // as its last page is written, unverified and without a trial.
+            BootRecord::of(&self.layout).hold_running(flash)?;
             journal.erase(flash)?;
         }
         if job.journal == JournalUse::Ours && page >= journal.pages_beside() {
