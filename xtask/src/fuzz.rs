@@ -22,7 +22,7 @@ const LONGEST_INPUT: u32 = 16 * 1024;
 /// The replay of seeds and mutations, as part of the tests.
 pub fn replay(each: impl FnMut(&str)) -> Outcome {
     let mut test = cargo();
-    test.args(["test", "--manifest-path", "fuzz/Cargo.toml", "--lib", "--tests", "--", "--show-output"]);
+    test.args(["test", "--manifest-path", "fuzz/Cargo.toml", "--lib", "--tests", "--", "--nocapture"]);
     run_and_read(test.env("CARGO_TARGET_DIR", target_dir()), each)
 }
 
