@@ -99,7 +99,7 @@ impl HashFacts for sha2::Sha256 {
 }
 
 #[cfg(feature = "algorithms")]
-impl HashFacts for sha2::Sha384 {
+impl HashFacts for crate::algorithms::Sha384 {
     type Bytes = typenum::U48;
     const OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
 }

@@ -6,6 +6,8 @@
 
 use core::fmt;
 
+use super::{Part, ReleaseError};
+
 /// How the bytes depart from deterministic CBOR, or from the type that belongs in this place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -81,17 +83,24 @@ pub(crate) const ARRAY: u8 = 4;
 pub(crate) const MAP: u8 = 5;
 pub(crate) const TAG: u8 = 6;
 
-type Outcome<T> = Result<T, CborFault>;
+type Outcome<T> = Result<T, ReleaseError>;
 
 /// Reads items from a slice, one after the other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
+    /// What is being read, for the error that names it.
+    pub part: Part,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes }
+    pub(crate) const fn new(bytes: &'a [u8], part: Part) -> Self {
+        Self { bytes, part }
+    }
+
+    /// The error for a fault found here.
+    pub(crate) fn fault(&self, fault: CborFault) -> ReleaseError {
+        ReleaseError::Malformed { part: self.part, fault }
     }
 
     /// What is left.
@@ -102,12 +111,12 @@ impl<'a> Reader<'a> {
 
     /// Fails unless everything was read.
     pub(crate) fn end(&self) -> Outcome<()> {
-        if self.bytes.is_empty() { Ok(()) } else { Err(CborFault::TrailingBytes) }
+        if self.bytes.is_empty() { Ok(()) } else { Err(self.fault(CborFault::TrailingBytes)) }
     }
 
     /// The major type of the next item.
     pub(crate) fn peek(&self) -> Outcome<u8> {
-        self.bytes.first().map(|byte| byte >> 5).ok_or(CborFault::Truncated)
+        self.bytes.first().map(|byte| byte >> 5).ok_or_else(|| self.fault(CborFault::Truncated))
     }
 
     /// Whether the next item is `null`; if so, it is read.
@@ -123,17 +132,18 @@ impl<'a> Reader<'a> {
 
     /// Major type and argument of the next item (RFC 8949 §3), in the shortest form only.
     pub(crate) fn head(&mut self) -> Outcome<(u8, u64)> {
-        let (&initial, rest) = self.bytes.split_first().ok_or(CborFault::Truncated)?;
+        let (&initial, rest) = self.bytes.split_first().ok_or_else(|| self.fault(CborFault::Truncated))?;
         let length = match initial & 0x1F {
             0..=23 => 0,
             24 => 1,
             25 => 2,
             26 => 4,
             27 => 8,
-            31 => return Err(CborFault::Indefinite),
-            _ => return Err(CborFault::WrongValue),
+            31 => return Err(self.fault(CborFault::Indefinite)),
+            _ => return Err(self.fault(CborFault::WrongValue)),
         };
-        let (argument, rest) = rest.split_at_checked(length).ok_or(CborFault::Truncated)?;
+        let (argument, rest) =
+            rest.split_at_checked(length).ok_or_else(|| self.fault(CborFault::Truncated))?;
         let value = match length {
             0 => u64::from(initial & 0x1F),
             _ => argument.iter().fold(0, |value, &byte| value << 8 | u64::from(byte)),
@@ -144,16 +154,16 @@ impl<'a> Reader<'a> {
             length => value >> (4 * length) != 0,
         };
         if !shortest {
-            return Err(CborFault::NotShortest);
+            return Err(self.fault(CborFault::NotShortest));
         }
         self.bytes = rest;
         Ok((initial >> 5, value))
     }
 
     fn expect(&mut self, expected: u8) -> Outcome<u64> {
-        let found = *self.bytes.first().ok_or(CborFault::Truncated)?;
+        let found = *self.bytes.first().ok_or_else(|| self.fault(CborFault::Truncated))?;
         if found >> 5 != expected {
-            return Err(CborFault::WrongType { expected, found });
+            return Err(self.fault(CborFault::WrongType { expected, found }));
         }
         Ok(self.head()?.1)
     }
@@ -168,7 +178,7 @@ impl<'a> Reader<'a> {
             NINT => (self.expect(NINT)?, true),
             _ => (self.expect(UINT)?, false),
         };
-        let value = i64::try_from(value).map_err(|_| CborFault::WrongValue)?;
+        let value = i64::try_from(value).map_err(|_| self.fault(CborFault::WrongValue))?;
         Ok(if negative { -1 - value } else { value })
     }
 
@@ -179,12 +189,12 @@ impl<'a> Reader<'a> {
 
     /// A byte string of exactly this length.
     pub(crate) fn array_of<const N: usize>(&mut self) -> Outcome<&'a [u8; N]> {
-        self.bytes()?.try_into().map_err(|_| CborFault::WrongValue)
+        self.bytes()?.try_into().map_err(|_| self.fault(CborFault::WrongValue))
     }
 
     pub(crate) fn text(&mut self) -> Outcome<&'a str> {
         let length = self.expect(TEXT)?;
-        core::str::from_utf8(self.take(length)?).map_err(|_| CborFault::NotUtf8)
+        core::str::from_utf8(self.take(length)?).map_err(|_| self.fault(CborFault::NotUtf8))
     }
 
     /// The number of items of an array, at most as many as there are bytes left.
@@ -196,7 +206,7 @@ impl<'a> Reader<'a> {
     /// An array of exactly this many items.
     pub(crate) fn array_exactly(&mut self, count: u64) -> Outcome<()> {
         let found = self.array()?;
-        if found == count { Ok(()) } else { Err(CborFault::WrongCount { found }) }
+        if found == count { Ok(()) } else { Err(self.fault(CborFault::WrongCount { found })) }
     }
 
     /// A map, whose keys are then read through the result.
@@ -206,7 +216,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn tag(&mut self, expected: u64) -> Outcome<()> {
-        if self.expect(TAG)? == expected { Ok(()) } else { Err(CborFault::WrongValue) }
+        if self.expect(TAG)? == expected { Ok(()) } else { Err(self.fault(CborFault::WrongValue)) }
     }
 
     /// One whole item of any type, as its encoded bytes.
@@ -218,7 +228,7 @@ impl<'a> Reader<'a> {
 
     fn skip(&mut self, depth: usize) -> Outcome<()> {
         if depth == MAX_DEPTH {
-            return Err(CborFault::TooDeep);
+            return Err(self.fault(CborFault::TooDeep));
         }
         match self.peek()? {
             UINT | NINT => self.head().map(drop),
@@ -247,15 +257,16 @@ impl<'a> Reader<'a> {
                     self.bytes = rest;
                     Ok(())
                 }
-                Some((0xFF, _)) => Err(CborFault::Indefinite),
-                _ => Err(CborFault::WrongValue),
+                Some((0xFF, _)) => Err(self.fault(CborFault::Indefinite)),
+                _ => Err(self.fault(CborFault::WrongValue)),
             },
         }
     }
 
     pub(crate) fn take(&mut self, length: u64) -> Outcome<&'a [u8]> {
         let fitting = usize::try_from(length).ok().and_then(|length| self.bytes.split_at_checked(length));
-        let (taken, rest) = fitting.ok_or(CborFault::LengthTooLarge { claimed: length })?;
+        let (taken, rest) =
+            fitting.ok_or_else(|| self.fault(CborFault::LengthTooLarge { claimed: length }))?;
         self.bytes = rest;
         Ok(taken)
     }
@@ -263,7 +274,7 @@ impl<'a> Reader<'a> {
     fn bounded(&self, count: u64, bytes_each: u64) -> Outcome<u64> {
         match count.checked_mul(bytes_each) {
             Some(least) if least <= self.bytes.len() as u64 => Ok(count),
-            _ => Err(CborFault::LengthTooLarge { claimed: count }),
+            _ => Err(self.fault(CborFault::LengthTooLarge { claimed: count })),
         }
     }
 }
@@ -284,7 +295,7 @@ impl<'a> Keys<'a> {
     /// The next key as a number; its value is next in the reader. `None` after the last.
     pub(crate) fn next(&mut self, reader: &mut Reader<'a>) -> Outcome<Option<i64>> {
         match self.next_raw(reader)? {
-            Some(key) => Reader::new(key).int().map(Some),
+            Some(key) => Reader::new(key, reader.part).int().map(Some),
             None => Ok(None),
         }
     }
@@ -297,8 +308,8 @@ impl<'a> Keys<'a> {
         self.left -= 1;
         let key = reader.item()?;
         match key.cmp(self.last) {
-            core::cmp::Ordering::Equal => Err(CborFault::DuplicateKey),
-            core::cmp::Ordering::Less => Err(CborFault::KeysOutOfOrder),
+            core::cmp::Ordering::Equal => Err(reader.fault(CborFault::DuplicateKey)),
+            core::cmp::Ordering::Less => Err(reader.fault(CborFault::KeysOutOfOrder)),
             core::cmp::Ordering::Greater => {
                 self.last = key;
                 Ok(Some(key))
@@ -325,10 +336,12 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
-    fn skipped(bytes: &[u8]) -> Outcome<()> {
-        let mut reader = Reader::new(bytes);
-        reader.item()?;
-        reader.end()
+    fn skipped(bytes: &[u8]) -> Result<(), CborFault> {
+        let mut reader = Reader::new(bytes, Part::Envelope);
+        reader.item().and_then(|_| reader.end()).map_err(|error| match error {
+            ReleaseError::Malformed { part: Part::Envelope, fault } => fault,
+            other => panic!("{other}"),
+        })
     }
 
     #[test]
@@ -429,7 +442,7 @@ mod tests {
             let (head, used) = bytes_head(length);
             let mut encoded = head[..used].to_vec();
             encoded.resize(used + length, 7);
-            assert_eq!(Reader::new(&encoded).bytes().map(<[u8]>::len), Ok(length));
+            assert_eq!(Reader::new(&encoded, Part::Envelope).bytes().map(<[u8]>::len), Ok(length));
             assert_eq!(skipped(&encoded), Ok(()));
         }
     }

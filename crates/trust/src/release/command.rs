@@ -87,15 +87,14 @@ pub(crate) fn follow<'a>(
 
 /// How many alternatives the try-each of a sequence has; 1 without one.
 pub(crate) fn count_alternatives(sequence: &[u8]) -> Result<u64, ReleaseError> {
-    let fault = Part::Commands.fault();
-    let mut reader = Reader::new(sequence);
-    let mut left = reader.array().map_err(&fault)?;
+    let mut reader = Reader::new(sequence, Part::Commands);
+    let mut left = reader.array()?;
     while left >= 2 {
-        let command = reader.int().map_err(&fault)?;
+        let command = reader.int()?;
         if command == label::TRY_EACH {
             return alternatives(&mut reader);
         }
-        reader.item().map_err(&fault)?;
+        reader.item()?;
         left -= 2;
     }
     Ok(1)
@@ -103,8 +102,8 @@ pub(crate) fn count_alternatives(sequence: &[u8]) -> Result<u64, ReleaseError> {
 
 /// A try-each has at least two alternatives (draft CDDL), and a release at most [`MAX_VARIANTS`].
 fn alternatives(reader: &mut Reader<'_>) -> Result<u64, ReleaseError> {
-    match reader.array().map_err(Part::Commands.fault())? {
-        found @ 0..=1 => Err(Part::Commands.fault()(CborFault::WrongCount { found })),
+    match reader.array()? {
+        found @ 0..=1 => Err(reader.fault(CborFault::WrongCount { found })),
         found if found > MAX_VARIANTS as u64 => Err(ReleaseError::TooManyVariants { found }),
         found => Ok(found),
     }
@@ -123,19 +122,18 @@ fn follow_level<'a>(
     state: &mut State<'a>,
     level: Level,
 ) -> Result<End, ReleaseError> {
-    let fault = Part::Commands.fault();
-    let mut reader = Reader::new(sequence);
-    let items = reader.array().map_err(&fault)?;
+    let mut reader = Reader::new(sequence, Part::Commands);
+    let items = reader.array()?;
     if items == 0 || items % 2 != 0 {
-        return Err(fault(CborFault::WrongCount { found: items }));
+        return Err(reader.fault(CborFault::WrongCount { found: items }));
     }
     for _ in 0..items / 2 {
-        let command = reader.int().map_err(&fault)?;
+        let command = reader.int()?;
         let unsupported = Err(ReleaseError::UnsupportedCommand { label: command });
         match (command, place) {
             (label::SET_COMPONENT_INDEX, _) => {
-                if reader.uint().map_err(&fault)? != 0 {
-                    return Err(fault(CborFault::WrongValue));
+                if reader.uint()? != 0 {
+                    return Err(reader.fault(CborFault::WrongValue));
                 }
             }
             (label::IMAGE_MATCH, Place::Install | Place::Validate) => {
@@ -186,7 +184,7 @@ fn follow_level<'a>(
             _ => return unsupported,
         }
     }
-    reader.end().map_err(&fault)?;
+    reader.end()?;
     Ok(End::Done)
 }
 
@@ -198,7 +196,7 @@ fn try_each<'a>(
 ) -> Result<End, ReleaseError> {
     let mut taken = None;
     for index in 0..alternatives(reader)? {
-        let sequence = reader.bytes().map_err(Part::Commands.fault())?;
+        let sequence = reader.bytes()?;
         let candidate = match choice {
             Choice::Nth(nth) => nth == index,
             Choice::For(..) => taken.is_none(),
@@ -223,41 +221,37 @@ fn try_each<'a>(
 }
 
 fn override_parameters<'a>(reader: &mut Reader<'a>, state: &mut State<'a>) -> Result<(), ReleaseError> {
-    let fault = Part::Parameters.fault();
-    let mut keys = reader.map().map_err(&fault)?;
+    let place = core::mem::replace(&mut reader.part, Part::Parameters);
+    let mut keys = reader.map()?;
     if keys.left() == 0 {
-        return Err(fault(CborFault::WrongCount { found: 0 }));
+        return Err(reader.fault(CborFault::WrongCount { found: 0 }));
     }
-    while let Some(parameter) = keys.next(reader).map_err(&fault)? {
+    while let Some(parameter) = keys.next(reader)? {
         match parameter {
-            label::VENDOR => state.vendor = Some(VendorId(*reader.array_of().map_err(&fault)?)),
-            label::CLASS => state.class = Some(ClassId(*reader.array_of().map_err(&fault)?)),
+            label::VENDOR => state.vendor = Some(VendorId(*reader.array_of()?)),
+            label::CLASS => state.class = Some(ClassId(*reader.array_of()?)),
             label::IMAGE_DIGEST => {
-                let mut digest = Reader::new(reader.bytes().map_err(&fault)?);
-                state.digest = Some(parse_digest(&mut digest, Part::Parameters)?);
-                digest.end().map_err(&fault)?;
+                let mut digest = Reader::new(reader.bytes()?, reader.part);
+                state.digest = Some(parse_digest(&mut digest)?);
+                digest.end()?;
             }
-            label::USE_BEFORE => state.use_before = Some(reader.uint().map_err(&fault)?),
-            label::IMAGE_SIZE => state.size = Some(checked_size(reader.uint().map_err(&fault)?)?),
-            label::URI => state.uri = Some(checked_uri(reader.text().map_err(&fault)?)?),
-            label::FETCH_ARGUMENTS => state.fetch_arguments = Some(reader.bytes().map_err(&fault)?),
+            label::USE_BEFORE => state.use_before = Some(reader.uint()?),
+            label::IMAGE_SIZE => state.size = Some(checked_size(reader.uint()?)?),
+            label::URI => state.uri = Some(checked_uri(reader.text()?)?),
+            label::FETCH_ARGUMENTS => state.fetch_arguments = Some(reader.bytes()?),
             label::VERSION => {
-                let bytes = reader.bytes().map_err(&fault)?;
-                state.version = Some(VersionMatch::parse(bytes).map_err(&fault)?);
+                let bytes = reader.bytes()?;
+                state.version = Some(VersionMatch::parse(bytes, reader.part)?);
             }
             label => return Err(ReleaseError::UnsupportedParameter { label }),
         }
     }
+    reader.part = place;
     Ok(())
 }
 
 fn policy(reader: &mut Reader<'_>) -> Result<(), ReleaseError> {
-    let fault = Part::Commands.fault();
-    if reader.uint().map_err(&fault)? <= MAX_REPORTING_POLICY {
-        Ok(())
-    } else {
-        Err(fault(CborFault::WrongValue))
-    }
+    if reader.uint()? <= MAX_REPORTING_POLICY { Ok(()) } else { Err(reader.fault(CborFault::WrongValue)) }
 }
 
 fn needed<T>(value: Option<T>, label: i64) -> Result<T, ReleaseError> {

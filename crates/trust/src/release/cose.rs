@@ -3,7 +3,7 @@
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use sha2::{Digest, Sha256};
 
-use super::cbor::{Reader, bytes_head};
+use super::cbor::{CborFault, Reader, bytes_head};
 use super::key::ReleaseKey;
 use super::{Part, ReleaseError};
 
@@ -26,14 +26,13 @@ pub(crate) struct Signature<'a> {
 
 impl<'a> Signature<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ReleaseError> {
-        let fault = Part::Signature.fault();
-        let mut reader = Reader::new(bytes);
-        reader.tag(SIGN1_TAG).map_err(&fault)?;
-        reader.array_exactly(4).map_err(&fault)?;
-        let protected = reader.bytes().map_err(&fault)?;
-        let mut inner = Reader::new(protected);
+        let mut reader = Reader::new(bytes, Part::Signature);
+        reader.tag(SIGN1_TAG)?;
+        reader.array_exactly(4)?;
+        let protected = reader.bytes()?;
+        let mut inner = Reader::new(protected, Part::Signature);
         let (algorithm, protected_kid) = headers(&mut inner)?;
-        inner.end().map_err(&fault)?;
+        inner.end()?;
         let (stray_algorithm, kid) = headers(&mut reader)?;
         match algorithm {
             Some(ES256) => {}
@@ -49,10 +48,10 @@ impl<'a> Signature<'a> {
             return Err(ReleaseError::UnsupportedHeader { header: HEADER_KEY_ID });
         }
         if !reader.take_null() {
-            return Err(fault(super::cbor::CborFault::WrongValue));
+            return Err(reader.fault(CborFault::WrongValue));
         }
-        let numbers = reader.array_of().map_err(&fault)?;
-        reader.end().map_err(&fault)?;
+        let numbers = reader.array_of()?;
+        reader.end()?;
         Ok(Self { protected, kid: protected_kid.or(kid), numbers })
     }
 
@@ -73,13 +72,12 @@ impl<'a> Signature<'a> {
 
 /// Algorithm and key id of a header map; anything else is a header that this reader would have to understand.
 fn headers<'a>(reader: &mut Reader<'a>) -> Result<(Option<i64>, Option<&'a [u8]>), ReleaseError> {
-    let fault = Part::Signature.fault();
     let (mut algorithm, mut kid) = (None, None);
-    let mut keys = reader.map().map_err(&fault)?;
-    while let Some(header) = keys.next(reader).map_err(&fault)? {
+    let mut keys = reader.map()?;
+    while let Some(header) = keys.next(reader)? {
         match header {
-            HEADER_ALGORITHM => algorithm = Some(reader.int().map_err(&fault)?),
-            HEADER_KEY_ID => kid = Some(reader.bytes().map_err(&fault)?),
+            HEADER_ALGORITHM => algorithm = Some(reader.int()?),
+            HEADER_KEY_ID => kid = Some(reader.bytes()?),
             header => return Err(ReleaseError::UnsupportedHeader { header }),
         }
     }

@@ -36,35 +36,33 @@ impl<'a> Envelope<'a> {
         if bytes.len() > MAX_RELEASE_BYTES {
             return Err(ReleaseError::TooLarge { found: bytes.len() });
         }
-        let fault = Part::Envelope.fault();
-        let mut reader = Reader::new(bytes);
+        let mut reader = Reader::new(bytes, Part::Envelope);
         reader.tag(ENVELOPE_TAG).map_err(|_| ReleaseError::NotARelease)?;
         let (mut authentication, mut manifest, mut text) = (None, None, None);
-        let mut keys = reader.map().map_err(&fault)?;
+        let mut keys = reader.map()?;
         // Integrated payloads have texts for keys, which `next` refuses: an image does not fit in a release.
-        while let Some(label) = keys.next(&mut reader).map_err(&fault)? {
+        while let Some(label) = keys.next(&mut reader)? {
             match label {
-                AUTHENTICATION => authentication = Some(reader.bytes().map_err(&fault)?),
-                MANIFEST => manifest = Some(reader.bytes().map_err(&fault)?),
-                TEXT => text = Some(reader.bytes().map_err(&fault)?),
+                AUTHENTICATION => authentication = Some(reader.bytes()?),
+                MANIFEST => manifest = Some(reader.bytes()?),
+                TEXT => text = Some(reader.bytes()?),
                 label => return Err(ReleaseError::UnsupportedMember { label }),
             }
         }
-        reader.end().map_err(&fault)?;
+        reader.end()?;
         let authentication = authentication.ok_or(ReleaseError::MissingMember { label: AUTHENTICATION })?;
         let manifest = manifest.ok_or(ReleaseError::MissingMember { label: MANIFEST })?;
 
-        let fault = Part::Authentication.fault();
-        let mut wrapper = Reader::new(authentication);
-        let items = wrapper.array().map_err(&fault)?;
+        let mut wrapper = Reader::new(authentication, Part::Authentication);
+        let items = wrapper.array()?;
         let signature_count = items.saturating_sub(1);
         if signature_count == 0 || signature_count > MAX_SIGNATURES as u64 {
             return Err(ReleaseError::SignatureCount { found: signature_count });
         }
-        let signed = wrapper.bytes().map_err(&fault)?;
-        let mut digest = Reader::new(signed);
-        let manifest_digest = parse_digest(&mut digest, Part::Authentication)?;
-        digest.end().map_err(&fault)?;
+        let signed = wrapper.bytes()?;
+        let mut digest = Reader::new(signed, Part::Authentication);
+        let manifest_digest = parse_digest(&mut digest)?;
+        digest.end()?;
         if digest_of_wrapped(manifest) != *manifest_digest {
             return Err(ReleaseError::ManifestChanged);
         }
@@ -75,9 +73,9 @@ impl<'a> Envelope<'a> {
         }
         let mut rest = envelope.signatures;
         for _ in 0..signature_count {
-            rest.bytes().map_err(&fault)?;
+            rest.bytes()?;
         }
-        rest.end().map_err(&fault)?;
+        rest.end()?;
         Ok(envelope)
     }
 
@@ -91,16 +89,15 @@ impl<'a> Envelope<'a> {
         &self,
     ) -> impl Iterator<Item = Result<&'a [u8], ReleaseError>> + use<'a> {
         let mut rest = self.signatures;
-        (0..self.signature_count).map(move |_| rest.bytes().map_err(Part::Authentication.fault()))
+        (0..self.signature_count).map(move |_| rest.bytes())
     }
 }
 
 /// `SUIT_Digest = [algorithm, bytes]` of SHA-256.
-pub(crate) fn parse_digest<'a>(reader: &mut Reader<'a>, part: Part) -> Result<&'a [u8; 32], ReleaseError> {
-    let fault = part.fault();
-    reader.array_exactly(2).map_err(&fault)?;
-    match reader.int().map_err(&fault)? {
-        SHA_256 => reader.array_of().map_err(&fault),
+pub(crate) fn parse_digest<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8; 32], ReleaseError> {
+    reader.array_exactly(2)?;
+    match reader.int()? {
+        SHA_256 => reader.array_of(),
         algorithm => Err(ReleaseError::UnsupportedAlgorithm { algorithm }),
     }
 }

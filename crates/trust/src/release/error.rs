@@ -151,13 +151,8 @@ pub enum Part {
     Text,
     /// The changes of the trusted keys.
     KeyChanges,
-}
-
-impl Part {
-    /// Names the part in which a fault was found.
-    pub(crate) fn fault(self) -> impl Fn(CborFault) -> ReleaseError {
-        move |fault| ReleaseError::Malformed { part: self, fault }
-    }
+    /// What a node keeps about trust.
+    TrustRecord,
 }
 
 impl fmt::Display for Part {
@@ -173,6 +168,7 @@ impl fmt::Display for Part {
             Self::FetchArguments => "fetch arguments",
             Self::Text => "text",
             Self::KeyChanges => "key changes",
+            Self::TrustRecord => "trust record",
         })
     }
 }

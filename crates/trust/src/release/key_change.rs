@@ -54,7 +54,7 @@ pub(crate) struct KeyChanges<'a> {
 
 impl<'a> KeyChanges<'a> {
     pub(crate) const fn none() -> Self {
-        Self { reader: Reader::new(&[]), count: 0 }
+        Self { reader: Reader::new(&[], Part::KeyChanges), count: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -63,19 +63,18 @@ impl<'a> KeyChanges<'a> {
 
     /// `[1* change]`
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ReleaseError> {
-        let fault = Part::KeyChanges.fault();
-        let mut reader = Reader::new(bytes);
-        let count = reader.array().map_err(&fault)?;
+        let mut reader = Reader::new(bytes, Part::KeyChanges);
+        let count = reader.array()?;
         match count {
-            0 => return Err(fault(CborFault::WrongCount { found: 0 })),
+            0 => return Err(reader.fault(CborFault::WrongCount { found: 0 })),
             found if found > MAX_KEY_CHANGES as u64 => return Err(ReleaseError::TooManyKeyChanges { found }),
             _ => {}
         }
         let changes = Self { reader, count };
         for _ in 0..count {
-            read_change(&mut reader).map_err(&fault)?;
+            read_change(&mut reader)?;
         }
-        reader.end().map_err(&fault)?;
+        reader.end()?;
         Ok(changes)
     }
 
@@ -86,28 +85,29 @@ impl<'a> KeyChanges<'a> {
     }
 }
 
-fn read_change(reader: &mut Reader<'_>) -> Result<KeyChange, CborFault> {
+fn read_change(reader: &mut Reader<'_>) -> Result<KeyChange, ReleaseError> {
     let items = reader.array()?;
     let kind = reader.uint()?;
     let expected = if matches!(kind, ADD | RETIRE) { 3 } else { 2 };
     if items != expected {
-        return Err(CborFault::WrongCount { found: items });
+        return Err(reader.fault(CborFault::WrongCount { found: items }));
     }
     Ok(match kind {
         ADD => {
             let key = ReleaseKey(*reader.array_of()?);
             if key.verifying_key().is_none() {
-                return Err(CborFault::WrongValue);
+                return Err(reader.fault(CborFault::WrongValue));
             }
             KeyChange::Add {
                 key,
-                purposes: Purposes::from_bits(reader.uint()?).ok_or(CborFault::WrongValue)?,
+                purposes: Purposes::from_bits(reader.uint()?)
+                    .ok_or_else(|| reader.fault(CborFault::WrongValue))?,
             }
         }
         RETIRE => KeyChange::Retire { key: KeyId(*reader.array_of()?), last: reader.uint()? },
         REVOKE => KeyChange::Revoke { key: KeyId(*reader.array_of()?) },
         ADD_IMAGE_KEY => KeyChange::AddImageKey { key: KeyDigest(*reader.array_of()?) },
         REMOVE_IMAGE_KEY => KeyChange::RemoveImageKey { key: KeyDigest(*reader.array_of()?) },
-        _ => return Err(CborFault::WrongValue),
+        _ => return Err(reader.fault(CborFault::WrongValue)),
     })
 }

@@ -26,13 +26,12 @@ pub(crate) struct Manifest<'a> {
 
 impl<'a> Manifest<'a> {
     pub(crate) fn parse(envelope: &Envelope<'a>) -> Result<Self, ReleaseError> {
-        let fault = Part::Manifest.fault();
-        let mut reader = Reader::new(envelope.manifest);
-        let mut keys = reader.map().map_err(&fault)?;
+        let mut reader = Reader::new(envelope.manifest, Part::Manifest);
+        let mut keys = reader.map()?;
 
         // Before anything else: a manifest of another version may mean other things by the same numbers (§6.1).
-        match keys.next(&mut reader).map_err(&fault)? {
-            Some(label::MANIFEST_VERSION) => match reader.uint().map_err(&fault)? {
+        match keys.next(&mut reader)? {
+            Some(label::MANIFEST_VERSION) => match reader.uint()? {
                 1 => {}
                 version => return Err(ReleaseError::UnsupportedVersion { version }),
             },
@@ -41,35 +40,35 @@ impl<'a> Manifest<'a> {
         let (mut sequence_number, mut shared, mut install) = (None, None, None);
         let (mut set_version, mut texts, mut key_changes) = (None, Texts::none(), KeyChanges::none());
         let (mut replaces_up_to, mut signed_at, mut text_seen) = (None, None, false);
-        while let Some(member) = keys.next(&mut reader).map_err(&fault)? {
+        while let Some(member) = keys.next(&mut reader)? {
             match member {
-                label::SEQUENCE_NUMBER => sequence_number = Some(reader.uint().map_err(&fault)?),
-                label::COMMON => shared = Some(shared_sequence(reader.bytes().map_err(&fault)?)?),
+                label::SEQUENCE_NUMBER => sequence_number = Some(reader.uint()?),
+                label::COMMON => shared = Some(shared_sequence(reader.bytes()?)?),
                 // Where to find the whole manifest again: of use to management systems, not here.
-                label::REFERENCE_URI => drop(reader.text().map_err(&fault)?),
+                label::REFERENCE_URI => drop(reader.text()?),
                 label::SET_VERSION => {
-                    let mut inner = Reader::new(reader.bytes().map_err(&fault)?);
-                    set_version = Some(Version::read(&mut inner).map_err(&fault)?);
-                    inner.end().map_err(&fault)?;
+                    let mut inner = Reader::new(reader.bytes()?, Part::Manifest);
+                    set_version = Some(Version::read(&mut inner)?);
+                    inner.end()?;
                 }
                 label::VALIDATE => {
                     // Image match and nothing else, and that is what every install here does anyway.
-                    let validate = reader.bytes().map_err(&fault)?;
+                    let validate = reader.bytes()?;
                     let mut state = State::with_digest(&[0; 32]);
                     follow(validate, Place::Validate, Choice::Nth(0), &mut state)?;
                 }
-                label::INSTALL => install = Some(reader.bytes().map_err(&fault)?),
+                label::INSTALL => install = Some(reader.bytes()?),
                 label::TEXT => {
                     text_seen = true;
                     texts = read_texts(&mut reader, envelope)?;
                 }
-                label::KEY_CHANGES => key_changes = KeyChanges::parse(reader.bytes().map_err(&fault)?)?,
-                label::REPLACES_UP_TO => replaces_up_to = Some(reader.uint().map_err(&fault)?),
-                label::SIGNED_AT => signed_at = Some(reader.uint().map_err(&fault)?),
+                label::KEY_CHANGES => key_changes = KeyChanges::parse(reader.bytes()?)?,
+                label::REPLACES_UP_TO => replaces_up_to = Some(reader.uint()?),
+                label::SIGNED_AT => signed_at = Some(reader.uint()?),
                 label => return Err(ReleaseError::UnsupportedMember { label }),
             }
         }
-        reader.end().map_err(&fault)?;
+        reader.end()?;
         // Text in the envelope that the manifest does not know of is nobody's.
         if envelope.text.is_some() && !text_seen {
             return Err(ReleaseError::TextChanged);
@@ -107,7 +106,9 @@ impl<'a> Manifest<'a> {
         match (shared, install) {
             (1, count) | (count, 1) => Ok(count),
             (shared, install) if shared == install => Ok(shared),
-            (_, found) => Err(Part::Commands.fault()(CborFault::WrongCount { found })),
+            (_, found) => {
+                Err(ReleaseError::Malformed { part: Part::Commands, fault: CborFault::WrongCount { found } })
+            }
         }
     }
 
@@ -118,7 +119,8 @@ impl<'a> Manifest<'a> {
             End::Done => Some(Variant::from_state(&state)?),
             End::NotMeant => None,
         };
-        variant.ok_or(Part::Commands.fault()(CborFault::WrongCount { found: index }))
+        let fault = CborFault::WrongCount { found: index };
+        variant.ok_or(ReleaseError::Malformed { part: Part::Commands, fault })
     }
 
     /// The first variant for one of these classes.
@@ -154,27 +156,26 @@ impl<'a> Manifest<'a> {
 
 /// The shared sequence of the common part, which names one component.
 fn shared_sequence(common: &[u8]) -> Result<&[u8], ReleaseError> {
-    let fault = Part::Common.fault();
-    let mut reader = Reader::new(common);
-    let mut keys = reader.map().map_err(&fault)?;
+    let mut reader = Reader::new(common, Part::Common);
+    let mut keys = reader.map()?;
     let (mut component, mut shared) = (false, None);
-    while let Some(member) = keys.next(&mut reader).map_err(&fault)? {
+    while let Some(member) = keys.next(&mut reader)? {
         match member {
             label::COMPONENTS => {
-                let found = reader.array().map_err(&fault)?;
+                let found = reader.array()?;
                 if found != 1 {
                     return Err(ReleaseError::TooManyComponents { found });
                 }
-                for _ in 0..reader.array().map_err(&fault)? {
-                    reader.bytes().map_err(&fault)?;
+                for _ in 0..reader.array()? {
+                    reader.bytes()?;
                 }
                 component = true;
             }
-            label::SHARED_SEQUENCE => shared = Some(reader.bytes().map_err(&fault)?),
+            label::SHARED_SEQUENCE => shared = Some(reader.bytes()?),
             label => return Err(ReleaseError::UnsupportedMember { label }),
         }
     }
-    reader.end().map_err(&fault)?;
+    reader.end()?;
     if !component {
         return Err(ReleaseError::MissingMember { label: label::COMPONENTS });
     }
@@ -184,10 +185,10 @@ fn shared_sequence(common: &[u8]) -> Result<&[u8], ReleaseError> {
 /// The texts: in the manifest, or severed from it and then beside it or nowhere.
 fn read_texts<'a>(reader: &mut Reader<'a>, envelope: &Envelope<'a>) -> Result<Texts<'a>, ReleaseError> {
     if is_bytes(reader) {
-        let texts = reader.bytes().map_err(Part::Manifest.fault())?;
+        let texts = reader.bytes()?;
         return if envelope.text.is_none() { Texts::parse(texts) } else { Err(ReleaseError::TextChanged) };
     }
-    let expected = parse_digest(reader, Part::Manifest)?;
+    let expected = parse_digest(reader)?;
     match envelope.text {
         Some(text) if digest_of_wrapped(text) == *expected => Texts::parse(text),
         Some(_) => Err(ReleaseError::TextChanged),

@@ -23,42 +23,40 @@ impl<'a> Texts<'a> {
     /// `{ + language => { numbers => text, component => { numbers => text } } }`; unknown numbers are skipped, for no
     /// text decides anything.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ReleaseError> {
-        let fault = Part::Text.fault();
-        let mut reader = Reader::new(bytes);
+        let mut reader = Reader::new(bytes, Part::Text);
         let mut texts = Self::none();
-        let mut languages = reader.map().map_err(&fault)?;
+        let mut languages = reader.map()?;
         let mut first = true;
-        while let Some(language) = languages.next_raw(&mut reader).map_err(&fault)? {
-            Reader::new(language).text().map_err(&fault)?;
+        while let Some(language) = languages.next_raw(&mut reader)? {
+            Reader::new(language, Part::Text).text()?;
             let mut found = Self::none();
-            let mut keys = reader.map().map_err(&fault)?;
-            while let Some(key) = keys.next_raw(&mut reader).map_err(&fault)? {
-                let mut key = Reader::new(key);
+            let mut keys = reader.map()?;
+            while let Some(key) = keys.next_raw(&mut reader)? {
+                let mut key = Reader::new(key, Part::Text);
                 if key.peek() == Ok(ARRAY) {
                     read_component(&mut reader, &mut found)?;
-                } else if key.int().map_err(&fault)? == label::TEXT_UPDATE_DESCRIPTION {
-                    found.description = Some(reader.text().map_err(&fault)?);
+                } else if key.int()? == label::TEXT_UPDATE_DESCRIPTION {
+                    found.description = Some(reader.text()?);
                 } else {
-                    reader.text().map_err(&fault)?;
+                    reader.text()?;
                 }
             }
             if first {
                 (texts, first) = (found, false);
             }
         }
-        reader.end().map_err(&fault)?;
+        reader.end()?;
         Ok(texts)
     }
 }
 
 fn read_component<'a>(reader: &mut Reader<'a>, texts: &mut Texts<'a>) -> Result<(), ReleaseError> {
-    let fault = Part::Text.fault();
-    let mut keys = reader.map().map_err(&fault)?;
-    while let Some(key) = keys.next(reader).map_err(&fault)? {
-        let text = reader.text().map_err(&fault)?;
+    let mut keys = reader.map()?;
+    while let Some(key) = keys.next(reader)? {
+        let text = reader.text()?;
         if key == label::TEXT_COMPONENT_VERSION {
             if text.len() > MAX_VERSION_TEXT_BYTES {
-                return Err(fault(CborFault::LengthTooLarge { claimed: text.len() as u64 }));
+                return Err(reader.fault(CborFault::LengthTooLarge { claimed: text.len() as u64 }));
             }
             texts.version = Some(text);
         }

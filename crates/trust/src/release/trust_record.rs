@@ -11,6 +11,7 @@ use minicbor::encode::write::Cursor;
 use super::cbor::{CborFault, Reader};
 use super::key::{KeyId, Purposes, ReleaseKey};
 use super::key_change::KeyChange;
+use super::{Part, ReleaseError};
 use crate::KeyDigest;
 
 /// Most release keys in a record, revoked ones included: they are remembered so that they stay revoked.
@@ -202,8 +203,8 @@ impl TrustRecord {
     ///
     /// # Errors
     /// Any departure from what [`TrustRecord::encode`] writes: a node then knows nobody to trust, and says so.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CborFault> {
-        let mut reader = Reader::new(bytes);
+    pub fn decode(bytes: &[u8]) -> Result<Self, ReleaseError> {
+        let mut reader = Reader::new(bytes, Part::TrustRecord);
         let mut record = Self::default();
         let mut keys = reader.map()?;
         let mut seen = 0;
@@ -212,43 +213,47 @@ impl TrustRecord {
                 1 => {
                     for _ in 0..reader.array()? {
                         let key = read_key(&mut reader)?;
-                        record.release_keys.push(key).map_err(|_| CborFault::WrongValue)?;
+                        record.release_keys.push(key).map_err(|_| reader.fault(CborFault::WrongValue))?;
                     }
                 }
                 2 => {
                     for _ in 0..reader.array()? {
                         let key = KeyDigest(*reader.array_of()?);
-                        record.image_keys.push(key).map_err(|_| CborFault::WrongValue)?;
+                        record.image_keys.push(key).map_err(|_| reader.fault(CborFault::WrongValue))?;
                     }
                 }
                 3 => record.sequence_number = reader.uint()?,
                 4 => record.manifest_digest = *reader.array_of()?,
                 5 => record.time_floor = reader.uint()?,
-                _ => return Err(CborFault::WrongValue),
+                _ => return Err(reader.fault(CborFault::WrongValue)),
             }
             seen += 1;
         }
         reader.end()?;
-        if seen == 5 { Ok(record) } else { Err(CborFault::WrongCount { found: seen }) }
+        if seen == 5 { Ok(record) } else { Err(reader.fault(CborFault::WrongCount { found: seen })) }
     }
 }
 
-fn read_key(reader: &mut Reader<'_>) -> Result<TrustedKey, CborFault> {
+fn read_key(reader: &mut Reader<'_>) -> Result<TrustedKey, ReleaseError> {
     let (mut key, mut purposes, mut last, mut revoked) = (None, None, None, false);
     let mut keys = reader.map()?;
     while let Some(member) = keys.next(reader)? {
         match member {
             1 => key = Some(ReleaseKey(*reader.array_of()?)),
-            2 => purposes = Some(Purposes::from_bits(reader.uint()?).ok_or(CborFault::WrongValue)?),
+            2 => {
+                purposes = Some(
+                    Purposes::from_bits(reader.uint()?).ok_or_else(|| reader.fault(CborFault::WrongValue))?,
+                )
+            }
             3 => last = Some(reader.uint()?),
             // true, the only value written.
             4 if reader.item()? == [0xF5] => revoked = true,
-            _ => return Err(CborFault::WrongValue),
+            _ => return Err(reader.fault(CborFault::WrongValue)),
         }
     }
     Ok(TrustedKey {
-        key: key.ok_or(CborFault::WrongValue)?,
-        purposes: purposes.ok_or(CborFault::WrongValue)?,
+        key: key.ok_or_else(|| reader.fault(CborFault::WrongValue))?,
+        purposes: purposes.ok_or_else(|| reader.fault(CborFault::WrongValue))?,
         last,
         revoked,
     })

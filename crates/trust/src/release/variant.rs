@@ -80,7 +80,7 @@ impl<'a> Variant<'a> {
             chip_revisions: None,
             not_after: state.not_after,
             version_needed: state.version_needed,
-            patches: Reader::new(&[]),
+            patches: Reader::new(&[], Part::FetchArguments),
             patch_count: 0,
         };
         if let Some(arguments) = state.fetch_arguments {
@@ -102,16 +102,15 @@ impl<'a> Variant<'a> {
     }
 
     fn read_fetch_arguments(&mut self, bytes: &'a [u8]) -> Result<(), ReleaseError> {
-        let fault = Part::FetchArguments.fault();
-        let mut reader = Reader::new(bytes);
-        let mut keys = reader.map().map_err(&fault)?;
-        while let Some(argument) = keys.next(&mut reader).map_err(&fault)? {
+        let mut reader = Reader::new(bytes, Part::FetchArguments);
+        let mut keys = reader.map()?;
+        while let Some(argument) = keys.next(&mut reader)? {
             match argument {
                 label::ARG_IMAGE_HASH => {
-                    self.image_hash = Some(ImageHash(*reader.array_of().map_err(&fault)?));
+                    self.image_hash = Some(ImageHash(*reader.array_of()?));
                 }
                 label::ARG_PAGE_DIGESTS => {
-                    let digests = reader.bytes().map_err(&fault)?;
+                    let digests = reader.bytes()?;
                     let pages =
                         PageDigests::new(self.size, digests).ok_or(ReleaseError::PageDigestCount {
                             expected: self.size.div_ceil(PAGE_BYTES as u32).div_ceil(DIGESTS_PER_LIST_PAGE),
@@ -120,19 +119,19 @@ impl<'a> Variant<'a> {
                     self.pages = Some(pages);
                 }
                 label::ARG_PAGE_LIST_URI => {
-                    self.page_list_uri = Some(checked_uri(reader.text().map_err(&fault)?)?);
+                    self.page_list_uri = Some(checked_uri(reader.text()?)?);
                 }
                 label::ARG_CHIP_REVISIONS => {
-                    reader.array_exactly(2).map_err(&fault)?;
+                    reader.array_exactly(2)?;
                     let first = revision(&mut reader)?;
                     let last = revision(&mut reader)?;
                     if first > last {
-                        return Err(fault(CborFault::WrongValue));
+                        return Err(reader.fault(CborFault::WrongValue));
                     }
                     self.chip_revisions = Some((first, last));
                 }
                 label::ARG_PATCHES => {
-                    let found = reader.array().map_err(&fault)?;
+                    let found = reader.array()?;
                     if found > MAX_PATCHES as u64 {
                         return Err(ReleaseError::TooManyPatches { found });
                     }
@@ -141,31 +140,29 @@ impl<'a> Variant<'a> {
                         read_patch(&mut reader)?;
                     }
                 }
-                label::HINT_CLASS_NAME => self.class_name = Some(reader.text().map_err(&fault)?),
+                label::HINT_CLASS_NAME => self.class_name = Some(reader.text()?),
                 label::FIRST_HINT.. => {
-                    reader.item().map_err(&fault)?;
+                    reader.item()?;
                 }
                 label => return Err(ReleaseError::UnsupportedParameter { label }),
             }
         }
-        reader.end().map_err(&fault)
+        reader.end()
     }
 }
 
 fn revision(reader: &mut Reader<'_>) -> Result<u16, ReleaseError> {
-    let fault = Part::FetchArguments.fault();
-    u16::try_from(reader.uint().map_err(&fault)?).map_err(|_| fault(CborFault::WrongValue))
+    u16::try_from(reader.uint()?).map_err(|_| reader.fault(CborFault::WrongValue))
 }
 
 /// `[from, uri, sha256, size]`
 fn read_patch<'a>(reader: &mut Reader<'a>) -> Result<Patch<'a>, ReleaseError> {
-    let fault = Part::FetchArguments.fault();
-    reader.array_exactly(4).map_err(&fault)?;
+    reader.array_exactly(4)?;
     Ok(Patch {
-        from: ImageHash(*reader.array_of().map_err(&fault)?),
-        uri: checked_uri(reader.text().map_err(&fault)?)?,
-        sha256: reader.array_of().map_err(&fault)?,
-        size: checked_size(reader.uint().map_err(&fault)?)?,
+        from: ImageHash(*reader.array_of()?),
+        uri: checked_uri(reader.text()?)?,
+        sha256: reader.array_of()?,
+        size: checked_size(reader.uint()?)?,
     })
 }
 

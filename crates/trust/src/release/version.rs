@@ -4,6 +4,7 @@ use core::cmp::Ordering;
 use core::fmt;
 
 use super::cbor::{CborFault, Reader};
+use super::{Part, ReleaseError};
 
 /// Most numbers in a version: major, minor, patch, pre-release, its number.
 pub const MAX_VERSION_NUMBERS: usize = 5;
@@ -58,15 +59,15 @@ impl Version {
     }
 
     /// `[+ int]`, one to five of them.
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, CborFault> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, ReleaseError> {
         let found = reader.array()?;
         let mut version = Self { numbers: [0; MAX_VERSION_NUMBERS], count: 0 };
         if found == 0 || found > MAX_VERSION_NUMBERS as u64 {
-            return Err(CborFault::WrongCount { found });
+            return Err(reader.fault(CborFault::WrongCount { found }));
         }
         for _ in 0..found {
-            let number = i32::try_from(reader.int()?).map_err(|_| CborFault::WrongValue)?;
-            version.push(number).ok_or(CborFault::WrongValue)?;
+            let number = i32::try_from(reader.int()?).map_err(|_| reader.fault(CborFault::WrongValue))?;
+            version.push(number).ok_or_else(|| reader.fault(CborFault::WrongValue))?;
         }
         Ok(version)
     }
@@ -151,8 +152,8 @@ impl VersionMatch {
     }
 
     /// `SUIT_Parameter_Version_Match = [comparison, version]`.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, CborFault> {
-        let mut reader = Reader::new(bytes);
+    pub(crate) fn parse(bytes: &[u8], part: Part) -> Result<Self, ReleaseError> {
+        let mut reader = Reader::new(bytes, part);
         reader.array_exactly(2)?;
         let comparison = match reader.uint()? {
             1 => Comparison::Greater,
@@ -160,7 +161,7 @@ impl VersionMatch {
             3 => Comparison::Equal,
             4 => Comparison::LesserOrEqual,
             5 => Comparison::Lesser,
-            _ => return Err(CborFault::WrongValue),
+            _ => return Err(reader.fault(CborFault::WrongValue)),
         };
         let version = Version::read(&mut reader)?;
         reader.end()?;
@@ -233,23 +234,23 @@ mod tests {
 
     #[test]
     fn pre_releases_stand_below_their_release_and_above_the_one_before() {
-        let ascending = [
-            "1.9.9",
-            "2.0.0-alpha",
-            "2.0.0-alpha.2",
-            "2.0.0-beta.1",
-            "2.0.0-rc.1",
-            "2.0.0",
-            "2.0.1",
-            "2.1",
-            "3",
-        ];
+        let ascending =
+            ["1.9", "2.0-alpha.1", "2.0-alpha.2", "2.0-beta.1", "2.0-rc.1", "2.0.0", "2.0.1", "2.1", "3"];
         for pair in ascending.windows(2) {
             let above = VersionMatch { comparison: Comparison::Greater, version: version(pair[0]) };
             assert!(above.is_met_by(&version(pair[1])), "{pair:?}");
             let below = VersionMatch { comparison: Comparison::Lesser, version: version(pair[1]) };
             assert!(below.is_met_by(&version(pair[0])), "{pair:?}");
         }
+    }
+
+    #[test]
+    fn a_demand_for_three_numbers_does_not_see_a_pre_release_behind_them() {
+        // The draft's rule: comparison stops with the numbers of the demand.
+        let at_least = VersionMatch { comparison: Comparison::GreaterOrEqual, version: version("2.0.0") };
+        assert!(at_least.is_met_by(&version("2.0.0-rc.1")));
+        let above = VersionMatch { comparison: Comparison::Greater, version: version("2.0.0-rc.1") };
+        assert!(above.is_met_by(&version("2.0.0")) && !above.is_met_by(&version("2.0.0-beta.9")));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::format;
 use std::string::{String, ToString};
 
 use crate::release::cbor::{ARRAY, BYTES, CborFault, MAP, NINT, Reader, TAG, TEXT, UINT};
-use crate::release::label;
+use crate::release::{Part, ReleaseError, label};
 
 /// What an item is, which decides what the items inside it are called.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,11 +51,11 @@ const LINE_BYTES: usize = 16;
 /// Works on whatever is deterministic CBOR, signed or not; where it is not, the dump ends and says why.
 pub fn annotate(release: &[u8]) -> String {
     let mut dump = Dump { out: String::new() };
-    let mut reader = Reader::new(release);
+    let mut reader = Reader::new(release, Part::Envelope);
     let outcome =
         dump.item(&mut reader, 0, named("SUIT envelope", Kind::Envelope)).and_then(|()| reader.end());
-    if let Err(fault) = outcome {
-        let _ = writeln!(dump.out, "here it ends: {fault}");
+    if let Err(error) = outcome {
+        let _ = writeln!(dump.out, "here it ends: {error}");
     }
     dump.out
 }
@@ -76,7 +76,7 @@ impl Dump {
         }
     }
 
-    fn item(&mut self, reader: &mut Reader<'_>, depth: usize, meaning: Meaning) -> Result<(), CborFault> {
+    fn item(&mut self, reader: &mut Reader<'_>, depth: usize, meaning: Meaning) -> Result<(), ReleaseError> {
         let (name, kind, is_wrapped) = meaning;
         let before = reader.rest();
         // Simple values have no argument to speak of.
@@ -100,7 +100,7 @@ impl Dump {
                 let content = reader.take(argument)?;
                 if is_wrapped {
                     self.line(head, depth, &format!("{name}: {argument} bytes, in which"));
-                    let mut inner = Reader::new(content);
+                    let mut inner = Reader::new(content, Part::Envelope);
                     self.item(&mut inner, depth + 1, (name, kind, false))?;
                     inner.end()?;
                 } else {
@@ -112,7 +112,7 @@ impl Dump {
             }
             TEXT => {
                 let content = reader.take(argument)?;
-                let text = core::str::from_utf8(content).map_err(|_| CborFault::NotUtf8)?;
+                let text = core::str::from_utf8(content).map_err(|_| reader.fault(CborFault::NotUtf8))?;
                 self.line(head, depth, &format!("{name}: text of {argument} bytes"));
                 self.line(content, depth + 1, &format!("{text:?}"));
             }
@@ -120,7 +120,7 @@ impl Dump {
                 self.line(head, depth, &format!("{name}: array of {argument}"));
                 let mut previous = None;
                 for index in 0..argument {
-                    let number = Reader::new(reader.rest()).int().ok();
+                    let number = Reader::new(reader.rest(), Part::Envelope).int().ok();
                     let meaning = array_item(kind, index, number, previous);
                     previous = number;
                     self.item(reader, depth + 1, meaning)?;
