@@ -144,7 +144,7 @@ impl Node {
                 let id = self.cast.originate_trigger(&trigger, self.heard_cast);
                 if let Ok(id) = id {
                     let parallel = trigger.max_parallel.unwrap_or(self.settings.max_parallel);
-                    let spread = trigger.mode != Some(Mode::Direct);
+                    let spread = trigger.mode == Some(Mode::Spread);
                     self.root.cast(id, parallel, spread, trigger.not_before, now);
                 }
                 id

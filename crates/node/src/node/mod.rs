@@ -236,7 +236,7 @@ impl Node {
             index += 1;
         }
         let parallel = trigger.max_parallel.unwrap_or(self.settings.max_parallel);
-        let spread = trigger.mode != Some(Mode::Direct);
+        let spread = trigger.mode == Some(Mode::Spread);
         self.root.cast(id, parallel, spread, trigger.not_before, now);
     }
 

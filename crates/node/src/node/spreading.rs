@@ -38,7 +38,7 @@ macro_rules! with_pages {
 impl Node {
     /// Whether the mesh's pages are (or will be) there for this cast, so that nobody need ask the server.
     pub(super) fn is_source(&self) -> bool {
-        let spreading = self.updater.trigger().is_some_and(|trigger| trigger.mode != Some(Mode::Direct));
+        let spreading = self.updater.trigger().is_some_and(|trigger| trigger.mode == Some(Mode::Spread));
         self.settings.can_spread
             && (self.source.is_some()
                 || self.spread.description().is_some()
@@ -112,7 +112,7 @@ impl Node {
             self.spread_from_running = true;
             self.source = Some(Source { cast_id, size, page: 0, digests: DigestList::default() });
         }
-        let direct = self.updater.trigger().is_none_or(|trigger| trigger.mode == Some(Mode::Direct));
+        let direct = self.updater.trigger().is_none_or(|trigger| trigger.mode != Some(Mode::Spread));
         if self.source.is_none()
             && !direct
             && let (Some(size), Some(cast_id)) = (self.updater.shared_size(), self.updater.cast_id())

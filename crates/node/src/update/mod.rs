@@ -341,7 +341,8 @@ impl Updater {
             let _ = Journal::of(slot).close(context.platform.flash());
         }
         if code == ErrorCode::SameImage {
-            self.same_as_running = self.job.as_ref().and_then(|job| Some((job.cast_id, job.size?)));
+            let shared = self.job.as_ref().filter(|job| job.trigger.mode == Some(Mode::Spread));
+            self.same_as_running = shared.and_then(|job| Some((job.cast_id, job.size?)));
         }
         self.close_stream |= matches!(self.stage, Stage::Fetching(_));
         self.stage = Stage::Idle;
@@ -453,7 +454,7 @@ fn load_trust(settings: &Settings, platform: &mut impl Platform) -> TrustRecord 
 
 /// Whether a node takes this update's pages from its neighbours. The root never does: it is where they come from.
 fn shares(trigger: &Trigger, settings: &Settings) -> bool {
-    settings.can_spread && !settings.is_root && trigger.mode != Some(Mode::Direct)
+    settings.can_spread && !settings.is_root && trigger.mode == Some(Mode::Spread)
 }
 
 fn too_large(size: u32, slot: u32) -> (ErrorCode, Detail) {
