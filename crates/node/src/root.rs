@@ -99,6 +99,8 @@ pub(crate) enum RootWish {
     Fragment(u8),
     /// Leave to begin, to this node.
     Grant(NodeId),
+    /// Leave to restart, to this node.
+    GrantRestart(NodeId),
 }
 
 impl Root {
@@ -167,7 +169,10 @@ impl Root {
             peer.cast_id = cast_id;
             match peer.progress {
                 Progress::Granted(since) if now.since(since) < 1_000 => {}
-                Progress::Installed | Progress::AskingToRestart => peer.progress = Progress::AskingToRestart,
+                // Proving: the leave to restart was lost on its way.
+                Progress::Installed | Progress::AskingToRestart | Progress::Proving => {
+                    peer.progress = Progress::AskingToRestart;
+                }
                 _ => peer.progress = Progress::Asking,
             }
         }
@@ -224,7 +229,7 @@ impl Root {
             if let Some(peer) = self.peers.get_mut(&node) {
                 peer.progress = Progress::Proving;
             }
-            return Some(RootWish::Grant(NodeId(node)));
+            return Some(RootWish::GrantRestart(NodeId(node)));
         }
         let (parallel, spread) = self
             .cast

@@ -51,6 +51,7 @@ const REPORT_ACK: u8 = 4;
 const START_REQUEST: u8 = 5;
 const START_GRANT: u8 = 6;
 const STATUS: u8 = 7;
+const RESTART_GRANT: u8 = 8;
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +88,14 @@ pub enum Body<'a> {
     /// The root lets a node begin its download. To that node.
     StartGrant {
         /// The node that may begin.
+        node: NodeId,
+        /// The cast that it is about.
+        cast_id: CastId,
+    },
+    /// The root lets a node restart into the image that it has installed. To that node. A frame of its own, since a
+    /// repeated [`Body::StartGrant`] may come late.
+    RestartGrant {
+        /// The node that may restart.
         node: NodeId,
         /// The cast that it is about.
         cast_id: CastId,
@@ -175,6 +184,9 @@ impl<'a> Frame<'a> {
             START_GRANT => {
                 Body::StartGrant { node: node(&mut reader, "node")?, cast_id: CastId(reader.u32()?) }
             }
+            RESTART_GRANT => {
+                Body::RestartGrant { node: node(&mut reader, "node")?, cast_id: CastId(reader.u32()?) }
+            }
             STATUS => Body::Status(NodeStatus::read_compact(source, &mut reader)?),
             FIRST_SPREAD_KIND..=LAST_SPREAD_KIND => Body::Spread { kind, bytes: reader.rest() },
             other => return Err(FrameError::Kind(other)),
@@ -191,6 +203,7 @@ impl<'a> Frame<'a> {
             Body::ReportAck { .. } => (REPORT_ACK, self.source),
             Body::StartRequest { .. } => (START_REQUEST, self.source),
             Body::StartGrant { .. } => (START_GRANT, self.source),
+            Body::RestartGrant { .. } => (RESTART_GRANT, self.source),
             Body::Status(status) => (STATUS, status.device),
             Body::Spread { kind: kind @ FIRST_SPREAD_KIND..=LAST_SPREAD_KIND, .. } => (*kind, self.source),
             Body::Spread { kind, .. } => return Err(FrameError::Kind(*kind)),
@@ -223,7 +236,7 @@ impl<'a> Frame<'a> {
                 out.u32(*sequence)
             }
             Body::StartRequest { cast_id } => out.u32(cast_id.0),
-            Body::StartGrant { node, cast_id } => {
+            Body::StartGrant { node, cast_id } | Body::RestartGrant { node, cast_id } => {
                 out.u64(node.0)?;
                 out.u32(cast_id.0)
             }

@@ -265,6 +265,12 @@ fn report_ack_start_request_and_start_grant_frames() {
         Body::StartGrant { node: LEAF, cast_id },
         "ca570106010000c2b1a000000c000000f5e4d3c2b1a000001cdf0300",
     );
+    frame_is(
+        ROOT,
+        13,
+        Body::RestartGrant { node: LEAF, cast_id },
+        "ca570108010000c2b1a000000d000000f5e4d3c2b1a000001cdf0300",
+    );
 }
 
 fn leaf_status() -> NodeStatus {

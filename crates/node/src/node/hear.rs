@@ -88,9 +88,13 @@ impl Node {
             Body::StartGrant { node, cast_id } if node == self.settings.id => {
                 self.root_heard = true;
                 if self.updater.cast_id() == Some(cast_id) {
-                    self.with_updater(now, platform, |updater, context| {
-                        if updater.is_installed() { updater.switch(context) } else { updater.grant(context) }
-                    });
+                    self.with_updater(now, platform, |updater, context| updater.grant(context));
+                }
+            }
+            Body::RestartGrant { node, cast_id } if node == self.settings.id => {
+                self.root_heard = true;
+                if self.updater.cast_id() == Some(cast_id) {
+                    self.with_updater(now, platform, |updater, context| updater.switch(context));
                 }
             }
             Body::Spread { kind, bytes } => {

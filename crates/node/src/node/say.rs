@@ -78,6 +78,10 @@ impl Node {
                 let cast_id = self.cast.id();
                 self.send(Destination::Node(node), Body::StartGrant { node, cast_id })
             }
+            RootWish::GrantRestart(node) => {
+                let cast_id = self.cast.id();
+                self.send(Destination::Node(node), Body::RestartGrant { node, cast_id })
+            }
             RootWish::Fragment(index) => {
                 let (source, sequence) = (self.settings.id, self.next_sequence());
                 let piece = self.cast.fragment(index)?;
