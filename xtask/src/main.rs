@@ -8,6 +8,7 @@ mod elf;
 mod fuzz;
 mod lint;
 mod peers;
+mod powercut;
 mod shell;
 mod sizes;
 mod test;
@@ -36,6 +37,12 @@ const TASKS: &[Task] = &[
         usage: "",
         purpose: "formatting, clippy with warnings as errors, licences and sources of dependencies",
         run: lint::task,
+    },
+    Task {
+        name: "powercut",
+        usage: "[--sample]",
+        purpose: "cut power inside every flash operation of updates and rollbacks; a million cuts, or a sample",
+        run: powercut::task,
     },
     Task {
         name: "fuzz",
