@@ -7,9 +7,13 @@
 use super::machine::{Side, Spread};
 use super::packet::Request;
 use crate::time::Instant;
+use rootcast_wire::NodeId;
 
 /// Unanswered requests in a row after which a node only asks now and then.
 const PATIENCE: u8 = 10;
+
+/// How often a node orders a block from a near neighbour before it asks one far away that has it.
+const MAX_ORDERS: u8 = 6;
 
 /// How often it does.
 const STALLED_MS: u64 = 2_000;
@@ -72,7 +76,8 @@ impl Spread {
     /// Somebody asks another node. If it is for what this node lacks, too, and for as much, it speaks for this node.
     pub(super) fn overhear(
         &mut self,
-        from: rootcast_wire::NodeId,
+        from: NodeId,
+        asked: NodeId,
         side: Side,
         block: u16,
         need: u8,
@@ -97,9 +102,13 @@ impl Spread {
                 if need < self.decoder.missing() {
                     return;
                 }
+                self.receiving.hint = Some(asked);
                 if self.receiving.ask_at.is_some() {
+                    // Nobody need say so often what was said: who was asked may have to wait for others.
+                    let backoff = self.receiving.heard_asking.min(5);
+                    self.receiving.heard_asking = backoff + 1;
                     let patience = self.patience_ms() + u64::from(random) % self.window_ms();
-                    self.receiving.ask_at = Some(now.after(patience));
+                    self.receiving.ask_at = Some(now.after(patience << backoff));
                 }
             }
             // Somebody behind this node is to be served first.
@@ -145,6 +154,7 @@ impl Spread {
         let (object, hops) = (strand.id, strand.hops);
         if let Some((asked, at)) = self.receiving.asked.take()
             && self.receiving.packet_at.is_none_or(|packet| packet < at)
+            && self.receiving.others_at.is_none_or(|others| others < at)
         {
             self.neighbours.unanswered(asked);
             self.receiving.unanswered = self.receiving.unanswered.saturating_add(1);
@@ -154,7 +164,18 @@ impl Spread {
         }
         let random = u64::from(random);
         let below = if side == Side::Other { hops } else { u8::MAX };
-        let source = self.neighbours.source_of(side, block, below, now);
+        let mut source = self.neighbours.source_of(side, block, below, now);
+        // A neighbour that is nearer to the source and heard well is better than one far away that has the block: if it
+        // has it not yet, the request is an order for when it has.
+        let mut order = false;
+        if side == Side::Own
+            && source.is_some()
+            && self.receiving.orders < MAX_ORDERS
+            && let Some((parent, held)) = self.neighbours.parent(side, hops, now)
+        {
+            source = Some(parent);
+            order = held <= block;
+        }
         let tired = self.receiving.unanswered >= PATIENCE;
         if source.is_none() || tired {
             self.receiving.ask_at = Some(now.after(STALLED_MS + random % STALLED_MS));
@@ -171,6 +192,12 @@ impl Spread {
                 return None;
             }
         }
+        // Whom others near ask for the same is best: one burst then serves all.
+        if let Some(hint) = self.receiving.hint.take()
+            && self.neighbours.is_fit(hint, side, block, now)
+        {
+            source = Some(hint);
+        }
         let sender = source?;
         if self.receiving.only.is_some() {
             self.receiving.only = Some(sender.0 as u16);
@@ -180,8 +207,12 @@ impl Spread {
             self.learn_need(need);
         }
         self.receiving.leads = true;
-        if !tired {
-            let backoff = u64::from(self.receiving.unanswered.min(5));
+        if order {
+            self.receiving.orders += 1;
+            let burst = self.packets_ms(super::PACKETS as u32);
+            self.receiving.ask_at = Some(now.after(burst + random % (2 * burst)));
+        } else if !tired {
+            let backoff = u64::from(self.receiving.unanswered.max(self.receiving.heard_asking).min(5));
             let wait = (self.patience_ms() << backoff) + random % (self.window_ms() << backoff);
             self.receiving.ask_at = Some(now.after(wait));
         }

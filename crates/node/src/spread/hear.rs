@@ -24,13 +24,11 @@ impl Spread {
         let neighbour = self.neighbours.hear(from, signal_dbm, now);
         neighbour.held[side as usize] = advertise.held.min(advertise.description.blocks());
         neighbour.hops[side as usize] = advertise.hops;
-        if side == Side::Other {
-            self.look_upstream(now);
+        match side {
+            Side::Own => self.measure_hops(now),
+            Side::Other => self.look_upstream(now),
         }
         let Some(strand) = self.strand_mut(side) else { return };
-        if side == Side::Own && advertise.held > 0 && advertise.hops < MAX_HOPS {
-            strand.hops = strand.hops.min(advertise.hops.saturating_add(1));
-        }
         if advertise.held == strand.held {
             strand.trickle.agree();
         } else if advertise.held < strand.held {
@@ -40,6 +38,16 @@ impl Spread {
             self.receiving.stalled = false;
             self.aim(now, random);
             self.plan_request(now, random);
+        }
+    }
+
+    /// Takes the own distance from the source from the neighbours'. The source's own stays 0.
+    fn measure_hops(&mut self, now: Instant) {
+        let hops = self.neighbours.hops(Side::Own, now);
+        if let (Some(own), Some(hops)) = (&mut self.own, hops)
+            && own.hops > 0
+        {
+            own.hops = hops.min(MAX_HOPS);
         }
     }
 
@@ -72,7 +80,7 @@ impl Spread {
         } else {
             let until = now.after(self.packets_ms(need.into()) + 2);
             self.serving.give_way(side, request.block, until);
-            self.overhear(from, side, request.block, need, now, random);
+            self.overhear(from, request.sender, side, request.block, need, now, random);
         }
     }
 
@@ -93,7 +101,8 @@ impl Spread {
         let ends = now.after(self.packets_ms(left.into()));
         let held = data.block.saturating_add(1 + u16::from(data.beyond));
         self.neighbours.sends(data.sender, side, held, now);
-        self.serving.hear_burst(side, data, ends);
+        let burst_ms = self.packets_ms(PACKETS as u32 + 8);
+        self.serving.hear_burst(self.me.0 as u16, side, data, ends, burst_ms, now);
         match self.receiving.goal {
             Some((aimed, block)) if aimed == side && block == data.block => {
                 self.take(data, ends, now, random, store);
@@ -104,6 +113,7 @@ impl Spread {
             }
             // Somebody near is being served. What this node asked for would collide with it.
             Some((aimed, _)) => {
+                self.receiving.others_at = Some(ends);
                 self.shift_burst(ends);
                 let pause = if aimed == side { self.pause_ms() } else { 1 };
                 let until = ends.max(self.receiving.burst_ends).after(pause);

@@ -13,10 +13,14 @@ use crate::time::{Instant, earliest};
 use rootcast_wire::NodeId;
 
 /// Hops after which an object counts as coming from nowhere.
-pub(super) const MAX_HOPS: u8 = 60;
+pub(super) const MAX_HOPS: u8 = 200;
 
 /// An object heard of in the last so many milliseconds is on the move: nobody needs to be told of it.
 const ACTIVE_MS: u64 = 1_500;
+
+/// A source lets the news of an object run ahead of its first block for so long: whoever has not heard of it would miss
+/// that, and all others would wait for it later.
+const FLOOD_MS: u64 = 900;
 
 /// The node's own object, or one that it only passes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +123,7 @@ impl Spread {
         }
         self.digests = digests;
         self.begin(description, held, hops, now, random);
+        self.serving.begin_at(now.after(FLOOD_MS));
     }
 
     /// This node wants the object. What the store holds already is kept where its digest is right.
@@ -261,8 +266,8 @@ impl Spread {
 
     fn advertise(&mut self, side: Side, now: Instant, random: u32, out: &mut [u8]) -> Option<SpreadFrame> {
         let readable = self.serving.readable(side, now);
-        let nothing_to_tell = self.strand(side)?.held == 0
-            && (side == Side::Other || self.neighbours.source_of(side, 0, u8::MAX, now).is_some());
+        // A node that has nothing yet says so all the same: thereby all hear of the object before its first block.
+        let nothing_to_tell = self.strand(side)?.held == 0 && side == Side::Other;
         let strand = self.strand_mut(side)?;
         if !strand.trickle.poll(now, random) || nothing_to_tell {
             return None;

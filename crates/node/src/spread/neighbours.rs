@@ -2,6 +2,7 @@
 
 use super::machine::Side;
 use crate::time::Instant;
+use core::cmp::Reverse;
 use heapless::Vec;
 use rootcast_wire::NodeId;
 
@@ -15,15 +16,21 @@ const SILENT_MS: u64 = 40_000;
 const BLOCKED_MS: u64 = 300_000;
 
 /// A signal above this, in dBm, counts as being as good as it needs to be.
-const GOOD_SIGNAL_DBM: i32 = -75;
+const GOOD_SIGNAL_DBM: i32 = -80;
 
-/// Requests for one block that a neighbour may make in [`PER_BLOCK_MS`].
+/// A signal below this, in dBm, loses packets, and more when others send far away.
+const POOR_SIGNAL_DBM: i32 = -88;
+
+/// A neighbour that sent in the last so many milliseconds counts as one that sends.
+const SENDER_MS: u64 = 10_000;
+
+/// Requests for one block that a neighbour may make in [`PER_BLOCK_S`].
 const MAX_REQUESTS_PER_BLOCK: u8 = 16;
-const PER_BLOCK_MS: u64 = 30_000;
+const PER_BLOCK_S: u32 = 30;
 
-/// A neighbour may begin again from an earlier block so often in [`BEGIN_AGAIN_MS`].
+/// A neighbour may begin again from an earlier block so often in [`BEGIN_AGAIN_S`].
 const MAX_BEGIN_AGAIN: u8 = 2;
-const BEGIN_AGAIN_MS: u64 = 120_000;
+const BEGIN_AGAIN_S: u32 = 120;
 /// A relay asks for whom it relays, and those may be at different blocks.
 const MAX_BEGIN_AGAIN_RELAY: u8 = 24;
 
@@ -34,8 +41,8 @@ pub(super) struct Neighbour {
     pub held: [u16; 2],
     pub hops: [u8; 2],
     pub heard: Instant,
-    /// When it last sent data.
-    pub sent: Option<Instant>,
+    /// When it last sent data; 0: never.
+    pub sent: Instant,
     /// Smoothed signal strength.
     pub signal_dbm: i16,
     /// Requests to it that were not answered, in a row.
@@ -50,9 +57,10 @@ pub(super) struct Neighbour {
 struct Requests {
     block: u16,
     count: u8,
-    since: Instant,
+    /// Seconds are exact enough, and small.
+    since_s: u32,
     begun_again: u8,
-    again_since: Instant,
+    again_since_s: u32,
 }
 
 /// The table.
@@ -81,7 +89,7 @@ impl Neighbours {
                 held: [0; 2],
                 hops: [u8::MAX; 2],
                 heard: now,
-                sent: None,
+                sent: Instant(0),
                 signal_dbm: i16::from(signal_dbm.unwrap_or(-60)),
                 failures: 0,
                 strikes: 0,
@@ -92,13 +100,16 @@ impl Neighbours {
                 // The one worth least: not blocked, silent, without what is lacking here, heard badly.
                 let lacking = self.lacking;
                 let worth = |neighbour: &Neighbour| {
+                    let has = neighbour.held.iter().zip(lacking).any(|(held, lacking)| *held > lacking);
+                    let good = i32::from(neighbour.signal_dbm) >= POOR_SIGNAL_DBM;
                     (
                         now < neighbour.blocked_until,
                         now.since(neighbour.heard) < SILENT_MS,
-                        neighbour.held.iter().zip(lacking).any(|(held, lacking)| *held > lacking),
-                        neighbour.sent.is_some_and(|sent| now.since(sent) < SILENT_MS),
-                        neighbour.signal_dbm,
+                        has && good,
+                        neighbour.sent_within(SENDER_MS, now),
                         u8::MAX - neighbour.hops[0].min(neighbour.hops[1]),
+                        has,
+                        neighbour.signal_dbm,
                     )
                 };
                 let least = self.table.iter().enumerate().min_by_key(|(_, neighbour)| worth(neighbour));
@@ -126,23 +137,62 @@ impl Neighbours {
             .filter(move |neighbour| now.since(neighbour.heard) < SILENT_MS && now >= neighbour.blocked_until)
     }
 
-    /// The neighbour to ask for a block: near enough, not failing, and best one that sends already, since then its
-    /// packets serve more than one. A relay asks only neighbours nearer to the source than `below` hops, so that two
-    /// relays never wait for each other.
+    /// How good a neighbour is as a source: heard well, not failing, and best one that sends already, since then its
+    /// packets serve more than one.
+    fn worth(neighbour: &Neighbour, side: Side, now: Instant) -> (i32, Reverse<NodeId>) {
+        let signal = i32::from(neighbour.signal_dbm).min(GOOD_SIGNAL_DBM);
+        let poor = (POOR_SIGNAL_DBM - signal).max(0);
+        let busy = neighbour.sent_within(SENDER_MS, now);
+        let worth = signal - 3 * poor + if busy { 12 } else { 0 }
+            - 12 * i32::from(neighbour.failures)
+            - i32::from(neighbour.hops[side as usize].min(20));
+        // Of equals all who hear them choose the same.
+        (worth, Reverse(neighbour.id))
+    }
+
+    /// The neighbour to ask for a block, of those who have it. A relay asks only neighbours nearer to the source than
+    /// `below` hops, so that two relays never wait for each other.
     pub(super) fn source_of(&self, side: Side, block: u16, below: u8, now: Instant) -> Option<NodeId> {
-        let worth = |neighbour: &&Neighbour| {
-            let signal = i32::from(neighbour.signal_dbm).min(GOOD_SIGNAL_DBM);
-            let busy = neighbour.sent.is_some_and(|sent| now.since(sent) < 3_000);
-            signal + if busy { 8 } else { 0 }
-                - 12 * i32::from(neighbour.failures)
-                - i32::from(neighbour.hops[side as usize].min(20))
-        };
         self.live(now)
             .filter(|neighbour| {
                 neighbour.held[side as usize] > block && neighbour.hops[side as usize] < below
             })
-            .max_by_key(worth)
+            .max_by_key(|neighbour| Self::worth(neighbour, side, now))
             .map(|neighbour| neighbour.id)
+    }
+
+    /// The neighbour from whom a node at so many hops gets its blocks, if one is heard well, and those it holds, as far
+    /// as is known.
+    pub(super) fn parent(&self, side: Side, hops: u8, now: Instant) -> Option<(NodeId, u16)> {
+        self.live(now)
+            .filter(|neighbour| neighbour.hops[side as usize] < hops && neighbour.failures < 2)
+            .filter(|neighbour| i32::from(neighbour.signal_dbm) >= POOR_SIGNAL_DBM)
+            .max_by_key(|neighbour| Self::worth(neighbour, side, now))
+            .map(|neighbour| (neighbour.id, neighbour.held[side as usize]))
+    }
+
+    /// A node's distance from the source by its neighbours; one that is heard badly counts several times.
+    pub(super) fn hops(&self, side: Side, now: Instant) -> Option<u8> {
+        let hops = |neighbour: &Neighbour| {
+            let cost = match i32::from(neighbour.signal_dbm) {
+                POOR_SIGNAL_DBM.. => 1,
+                -94..POOR_SIGNAL_DBM => 2,
+                -97..-94 => 5,
+                _ => 10,
+            };
+            neighbour.hops[side as usize].saturating_add(cost)
+        };
+        self.live(now).filter(|neighbour| neighbour.hops[side as usize] < u8::MAX).map(hops).min()
+    }
+
+    /// Whether this neighbour is heard well, answers, and has the block.
+    pub(super) fn is_fit(&self, id: NodeId, side: Side, block: u16, now: Instant) -> bool {
+        self.live(now).any(|neighbour| {
+            neighbour.id == id
+                && neighbour.held[side as usize] > block
+                && neighbour.failures == 0
+                && i32::from(neighbour.signal_dbm) >= POOR_SIGNAL_DBM
+        })
     }
 
     /// The most that can be had from neighbours nearer than `below`, and the least distance among those who have any.
@@ -169,7 +219,7 @@ impl Neighbours {
     pub(super) fn sends(&mut self, low16: u16, side: Side, held: u16, now: Instant) {
         if let Some(neighbour) = self.by_low16(low16) {
             neighbour.failures = 0;
-            neighbour.sent = Some(now);
+            neighbour.sent = now;
             neighbour.heard = now;
             let known = &mut neighbour.held[side as usize];
             *known = held.max(*known);
@@ -189,24 +239,29 @@ impl Neighbours {
 }
 
 impl Neighbour {
+    fn sent_within(&self, ms: u64, now: Instant) -> bool {
+        self.sent != Instant(0) && now.since(self.sent) < ms
+    }
+
     /// Whether this request is one too many: nobody's radio is to be captured by a node that never has enough, or that
     /// has enough and begins again.
     pub(super) fn asks_too_much(&mut self, block: u16, relays: bool, now: Instant) -> bool {
         let requests = &mut self.requests;
+        let now_s = (now.0 / 1_000) as u32;
         if block < requests.block {
-            if now.since(requests.again_since) > BEGIN_AGAIN_MS {
+            if now_s.wrapping_sub(requests.again_since_s) > BEGIN_AGAIN_S {
                 requests.begun_again = 0;
-                requests.again_since = now;
+                requests.again_since_s = now_s;
             }
             if requests.begun_again >= if relays { MAX_BEGIN_AGAIN_RELAY } else { MAX_BEGIN_AGAIN } {
                 return true;
             }
             requests.begun_again += 1;
         }
-        if requests.block != block || now.since(requests.since) > PER_BLOCK_MS {
+        if requests.block != block || now_s.wrapping_sub(requests.since_s) > PER_BLOCK_S {
             requests.block = block;
             requests.count = 0;
-            requests.since = now;
+            requests.since_s = now_s;
         }
         requests.count = requests.count.saturating_add(1);
         requests.count > MAX_REQUESTS_PER_BLOCK

@@ -12,7 +12,7 @@
 //! | 6 | 1 | index of the first packet |
 //! | 7 | 1 | blocks that the sender holds beyond this one, at most 255 |
 //! | 8 | 2 | sender: low 16 bits of its node id |
-//! | 10 | 1 | packets of this block that the sender means to send after this frame |
+//! | 10 | 1 | bits 0 to 6: packets of this block that the sender means to send after this frame; bit 7: it has lately heard another node send the same object further out |
 //! | 11 | 228 n | n ≥ 1 packets with consecutive indices (after 255 comes 36); one in a frame of ESP-NOW v1 |
 
 use super::code::{PACKET_BYTES, PACKETS, Packet};
@@ -161,6 +161,8 @@ pub struct Data<'a> {
     pub sender: u16,
     /// Packets of this block that are still to follow.
     pub left: u8,
+    /// The sender has lately heard another node send a lower block.
+    pub deep: bool,
     /// One packet or several.
     pub payload: &'a [u8],
 }
@@ -179,7 +181,8 @@ impl<'a> Data<'a> {
             index: head[6],
             beyond: head[7],
             sender: half(8),
-            left: head[10],
+            left: head[10] & 0x7F,
+            deep: head[10] & 0x80 != 0,
             payload,
         })
     }
@@ -193,7 +196,7 @@ impl<'a> Data<'a> {
         out[6] = self.index;
         out[7] = self.beyond;
         out[8..10].copy_from_slice(&self.sender.to_le_bytes());
-        out[10] = self.left;
+        out[10] = self.left & 0x7F | u8::from(self.deep) << 7;
         Some(())
     }
 
@@ -269,12 +272,13 @@ mod tests {
             beyond: 6,
             sender: 0x0807,
             left: 9,
+            deep: true,
             payload: &payload,
         };
         let mut out = [0; 500];
         let length = data.write(&mut out).unwrap();
         assert_eq!(length, 11 + 456);
-        assert_eq!(out[..12], [0xCA, 0x58, 1, 2, 3, 4, 255, 6, 7, 8, 9, 0x5A]);
+        assert_eq!(out[..12], [0xCA, 0x58, 1, 2, 3, 4, 255, 6, 7, 8, 0x89, 0x5A]);
         assert_eq!(Data::read(&out[..length]), Some(data.clone()));
         assert!(data.packets().map(|(index, _)| index).eq([255, 36]), "after the last repair comes the first");
     }

@@ -17,14 +17,22 @@ pub(super) struct Receiving {
     pub unchecked: bool,
     /// The moment at which to ask, unless somebody else does.
     pub ask_at: Option<Instant>,
+    /// Whom another asked for this block.
+    pub hint: Option<NodeId>,
     /// Whom this node asked last, and when.
     pub asked: Option<(NodeId, Instant)>,
     /// Requests in a row that nobody answered.
     pub unanswered: u8,
+    /// How often this node has ordered the block of a neighbour that did not have it yet.
+    pub orders: u8,
     /// Nobody has what this node's own object lacks, or nobody answers.
     pub stalled: bool,
     /// When a packet of this block last came.
     pub packet_at: Option<Instant>,
+    /// When others' packets were last on the air: whoever is asked lets them pass first.
+    pub others_at: Option<Instant>,
+    /// Requests of others for this block, since a packet of it last came.
+    pub heard_asking: u8,
     /// When the burst of packets on the air will have ended.
     pub burst_ends: Instant,
     /// How long the rest of that burst takes, if it is of this block.
@@ -50,10 +58,14 @@ impl Default for Receiving {
             goal: None,
             unchecked: false,
             ask_at: None,
+            hint: None,
             asked: None,
             unanswered: 0,
+            orders: 0,
             stalled: false,
             packet_at: None,
+            others_at: None,
+            heard_asking: 0,
             burst_ends: Instant(0),
             burst_left_ms: 0,
             complained: false,
@@ -132,6 +144,7 @@ impl Spread {
         self.receiving.burst_left_ms = ends.since(now) as u16;
         self.receiving.packet_at = Some(now);
         self.receiving.unanswered = 0;
+        self.receiving.heard_asking = 0;
         for (index, packet) in data.packets() {
             if self.decoder.take(index, packet) {
                 match self.receiving.sender {
@@ -229,6 +242,7 @@ impl Spread {
         if block == 0 {
             own.trickle.reset(now, random);
         }
+        self.push(block, now, random);
     }
 
     /// The block is not what the root described: somebody sent wrong packets.

@@ -15,6 +15,18 @@ const MAX_JOBS: usize = 4;
 /// How long blocks count as not to be had after the store could not read one.
 const UNREADABLE_MS: u64 = 5_000;
 
+/// Repairs sent unasked at most.
+const MAX_MARGIN: u16 = 6;
+
+/// How long a sender further out is kept in mind.
+const DEEP_MS: u64 = 3_000;
+
+/// An order for a block may come so many blocks too early.
+const MAX_AHEAD: u16 = 2;
+
+/// A node that was asked in the last so many milliseconds sends on what comes without being asked.
+const PUSH_MS: u64 = 2_000;
+
 /// A block that was asked for.
 #[derive(Clone, Copy, Debug)]
 struct Job {
@@ -40,6 +52,10 @@ pub(super) struct Serving {
     paid_us: u64,
     /// Others come first until then.
     hold_until: Instant,
+    /// When another node was last heard to send a block below the one sent here last.
+    deep_at: Option<Instant>,
+    /// When this node was last asked for packets of its own object, and of which block.
+    asked_at: Option<(Instant, u16)>,
     /// The last block whose rows were sent.
     last: Option<(Side, u16)>,
     /// The index of the next repair packet.
@@ -58,6 +74,8 @@ impl Serving {
             jobs: Vec::new(),
             paid_us: 0,
             hold_until: Instant(0),
+            deep_at: None,
+            asked_at: None,
             last: None,
             // Different senders begin with different repairs, so that each helps whoever hears both.
             next_repair: PACKETS as u8 + (me.0.wrapping_mul(37) % (256 - PACKETS as u64)) as u8,
@@ -71,6 +89,11 @@ impl Serving {
         self.jobs.retain(|job| job.side != side);
         self.unreadable = self.unreadable.filter(|(unreadable, ..)| *unreadable != side);
         self.last = self.last.filter(|(last, _)| *last != side);
+    }
+
+    /// Sends nothing before this moment.
+    pub(super) fn begin_at(&mut self, moment: Instant) {
+        self.hold_until = moment;
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -110,23 +133,40 @@ impl Serving {
     }
 
     /// Another node sends: lower blocks first, and not the same twice.
-    pub(super) fn hear_burst(&mut self, side: Side, data: &Data<'_>, ends: Instant) {
+    ///
+    /// Where packets travel over many hops, senders less than three hops apart spoil each other's packets at those
+    /// between them. A sender that hears the next one's burst therefore also waits for the one after that, which it does
+    /// not hear: if there is one, the next one's packets say so.
+    pub(super) fn hear_burst(&mut self, me: u16, side: Side, data: &Data<'_>, ends: Instant, burst_ms: u64, now: Instant) {
+        if self.last.is_some_and(|(last, block)| last == side && data.block <= block) {
+            self.deep_at = Some(now);
+            let after = if data.deep { burst_ms } else { 1 };
+            self.hold_until = self.hold_until.max(ends.after(after));
+        }
         let Some(place) = self.first() else { return };
         let Some(job) = self.jobs.get_mut(place) else { return };
         if job.side != side || data.block > job.block {
             return;
         }
         if data.block < job.block {
-            self.hold_until = self.hold_until.max(ends.after(1));
-        } else if job.next_row == 0 && data.left > job.rows / 2 {
-            // The other was first. Who asked here and does not hear it will ask again.
-            self.jobs.swap_remove(place);
+            let after = if data.deep { burst_ms } else { 1 };
+            self.hold_until = self.hold_until.max(ends.after(after));
+        } else if usize::from(data.index) < PACKETS && job.next_row < job.rows {
+            // Both send the same: who is further goes on. Who asked here and does not hear the other will ask again.
+            if (job.next_row, data.sender) < (data.index + 1, me) {
+                self.jobs.swap_remove(place);
+            }
         } else if job.next_row == job.rows && usize::from(data.index) >= PACKETS {
             job.repairs = job.repairs.saturating_sub(data.packets().count() as u8);
             if job.repairs == 0 {
                 self.jobs.swap_remove(place);
             }
         }
+    }
+
+    /// Whether another node was lately heard to send further out.
+    fn is_deep(&self, now: Instant) -> bool {
+        self.deep_at.is_some_and(|at| now.since(at) < DEEP_MS)
     }
 
     /// Takes a job on.
@@ -163,8 +203,10 @@ impl Serving {
         if self.last.is_none() {
             return;
         }
-        if self.asked_after > 0 {
-            self.margin = (self.margin + 4 + u16::from(self.asked_after)).min(16 * PACKETS as u16 / 2);
+        // Whoever misses a third does so for a reason that a few repairs more do not mend.
+        if self.asked_after > PACKETS as u8 / 3 {
+        } else if self.asked_after > 0 {
+            self.margin = (self.margin + 4 + u16::from(self.asked_after)).min(16 * MAX_MARGIN);
         } else {
             self.margin = self.margin.saturating_sub(8);
         }
@@ -173,6 +215,18 @@ impl Serving {
 }
 
 impl Spread {
+    /// A block has come of which others will need it from here, as they did the ones before: it goes on at once, before
+    /// the next one is on its way.
+    pub(super) fn push(&mut self, block: u16, now: Instant, random: u32) {
+        if self.serving.asked_at.is_some_and(|(at, last)| now.since(at) < PUSH_MS && last + 2 >= block) {
+            let rows = self.decoder.rows();
+            self.serving.add(Side::Own, block, rows, rows);
+            // Another may do the same: the later one hears the earlier, and leaves it to it.
+            let wait = u64::from(random) % (self.packets_ms(3) + 1);
+            self.serving.hold_until = self.serving.hold_until.max(now.after(wait));
+        }
+    }
+
     /// Somebody asks this node for packets.
     pub(super) fn asked_for(&mut self, side: Side, block: u16, need: u8, now: Instant, random: u32) {
         let readable = self.serving.readable(side, now);
@@ -183,6 +237,9 @@ impl Spread {
             (Side::Other, Some(other)) => other.has(block),
             (Side::Other, None) => false,
         };
+        if side == Side::Own && block <= strand.held + MAX_AHEAD {
+            self.serving.asked_at = Some((now, block));
+        }
         if here && block < readable {
             self.serving.add(side, block, rows, need.min(rows));
         } else if side == Side::Other {
@@ -230,6 +287,7 @@ impl Spread {
             beyond: beyond.min(255) as u8,
             sender: self.me.0 as u16,
             left: job.left(),
+            deep: self.serving.is_deep(now),
             payload: &[],
         };
         data.write_header(out)?;

@@ -29,9 +29,6 @@ const TRIES: u8 = 7;
 /// How much stronger a frame has to be to draw a receiver away from the one that it follows, in dB.
 const CAPTURE_DB: f64 = 10.0;
 
-/// A signal above this keeps others from sending, in dBm: chips sense a carrier nearly as far as they receive.
-const CARRIER_DBM: f64 = -92.0;
-
 /// A carrier is noticed after so long, in microseconds; who begins to send earlier does not know of it.
 const SENSE_US: u64 = 4;
 
@@ -347,9 +344,10 @@ impl<P: Clone> Medium<P> {
             self.on_air.len() - 1
         });
         let notice = self.rate.notice_dbm();
+        let carrier = self.rate.carrier_dbm();
         for heard in &self.links.heard[from] {
             let node = &mut self.nodes[heard.node];
-            if heard.signal_dbm >= CARRIER_DBM {
+            if heard.signal_dbm >= carrier {
                 node.carriers += 1;
                 if node.carriers == 1
                     && let Some(slots) = &mut node.backoff
@@ -388,11 +386,12 @@ impl<P: Clone> Medium<P> {
             return;
         };
         let mut delivered = frame.to.is_none();
+        let carrier = self.rate.carrier_dbm();
         for place in 0..self.links.heard[from].len() {
             let heard = self.links.heard[from][place];
             let node = &mut self.nodes[heard.node];
             node.noise_mw = (node.noise_mw - heard.signal_mw).max(0.0);
-            if heard.signal_dbm >= CARRIER_DBM {
+            if heard.signal_dbm >= carrier {
                 node.carriers = node.carriers.saturating_sub(1);
                 if node.carriers == 0 {
                     node.idle_since = self.now;
@@ -456,3 +455,4 @@ impl<P: Clone> Medium<P> {
         self.now >= it.good_until && self.random.chance(bursts.loss)
     }
 }
+

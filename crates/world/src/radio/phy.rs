@@ -144,6 +144,16 @@ impl Rate {
         self.sensitivity_dbm() - 4.0
     }
 
+    /// The signal above which a carrier keeps others from sending, in dBm: chips notice a preamble about as far as they can
+    /// receive its slowest part.
+    #[must_use]
+    pub const fn carrier_dbm(self) -> f64 {
+        match self {
+            Self::Mbit1 => -96.0,
+            _ => -92.0,
+        }
+    }
+
     /// The probability that a frame of `payload` bytes is lost at this signal, with this interference (in milliwatts)
     /// at its worst.
     ///
