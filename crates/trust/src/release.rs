@@ -14,7 +14,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`verify`] | digest, signature, structure: [`Release`], and [`UnverifiedRelease`] for showing a file |
-//! | [`decide`] | the rules: [`decide()`], [`accepted`], [`Refusal`] |
+//! | [`mod@decide`] | the rules: [`decide()`], [`accepted`], [`Refusal`] |
 //! | [`trust_record`] | what a node remembers: keys and the newest release |
 //! | [`key`], [`key_change`] | release keys, their names, their changes |
 //! | [`variant`], [`version`], [`uuid`], [`uri`], [`text`] | the parts of a release |

@@ -6,15 +6,15 @@ use rootcast_image::{ChipId, ImageHash};
 use rootcast_trust::KeyDigest;
 use rootcast_trust::release::version::{Comparison, VersionMatch};
 use rootcast_trust::release::{
-    Action, KeyChange, KeyChangeError, Purposes, Refusal, Release, ReleaseError, ReleasePolicy, TrustRecord,
-    TrustedKey, VendorId, Version, accepted, decide, decide_bare_image,
+    Action, ClassId, KeyChange, KeyChangeError, Purposes, Refusal, Release, ReleaseError, ReleasePolicy,
+    TrustRecord, TrustedKey, VendorId, Version, accepted, decide, decide_bare_image,
 };
 use rootcast_trust::sign::{PatchSpec, ReleaseSpec, SigningKey, create_release};
 use support::release::*;
 
 const POLICY: ReleasePolicy = ReleasePolicy { require_release: true, require_time: false };
 
-/// What came of a release at a node: the decision, and the record afterwards.
+/// What came of a release at a node.
 #[derive(Debug, PartialEq)]
 enum Came {
     Install { uri: String, patch: Option<String> },
@@ -79,20 +79,14 @@ fn each_node_installs_its_own_variant() {
     let mut story = Story::new();
     assert_eq!(story.offer(&spec()), installs("switch-c3.bin"));
     let bytes = story.made(&spec());
-    let relays = classes(ChipId::ESP32, "relay");
-    let came = story.offer_to(&bytes, POLICY, |node| node.classes = &relays.clone().leak_for_test());
+    let relays = others(ChipId::ESP32, "relay");
+    let came = story.offer_to(&bytes, POLICY, |node| node.classes = relays);
     assert_eq!(came, installs("relay-esp32.bin"));
 }
 
-/// Tests may leak a few bytes; it keeps their lines short.
-trait LeakForTest {
-    fn leak_for_test(self) -> &'static [rootcast_trust::release::ClassId];
-}
-
-impl LeakForTest for rootcast_trust::release::NodeClasses {
-    fn leak_for_test(self) -> &'static [rootcast_trust::release::ClassId] {
-        self.to_vec().leak()
-    }
+/// The classes of another node, for as long as the test runs.
+fn others(chip: ChipId, node_type: &str) -> &'static [ClassId] {
+    classes(chip, node_type).to_vec().leak()
 }
 
 #[test]
@@ -153,7 +147,7 @@ fn a_release_for_others_is_refused_before_anything_is_erased() {
         story.offer_to(&bytes, POLICY, |node| node.vendor = other),
         Err(Refusal::WrongVendor { found: vendor() })
     );
-    let s3 = classes(ChipId::ESP32S3, "switch").leak_for_test();
+    let s3 = others(ChipId::ESP32S3, "switch");
     assert_eq!(
         story.offer_to(&bytes, POLICY, |node| node.classes = s3),
         Err(Refusal::NoVariant { variants: 2 })
@@ -350,7 +344,7 @@ fn a_change_of_keys_reaches_nodes_for_which_there_is_no_image() {
     let mut story = Story::new();
     let add = KeyChange::Add { key: public(&key()), purposes: Purposes::RELEASES };
     let bytes = story.made(&changing(vec![add], 6));
-    let s3 = classes(ChipId::ESP32S3, "switch").leak_for_test();
+    let s3 = others(ChipId::ESP32S3, "switch");
     assert_eq!(story.offer_to(&bytes, POLICY, |node| node.classes = s3), Ok(Came::KeysOnly));
     assert_eq!(story.record.release_keys.len(), 2);
     // Also a release without any image.

@@ -669,6 +669,36 @@ fn text_may_be_severed_but_not_exchanged() {
 }
 
 #[test]
+fn a_release_of_four_variants_fits_in_a_kilobyte_and_sixteen_with_patches_in_the_limit() {
+    let key = key();
+    let bytes_of = |variants: usize, patches: usize| {
+        let mut spec = spec();
+        let types = (0..variants).map(|index| {
+            variant(class(ChipId::ESP32C3, &format!("type{index:02}")), "app-esp32c3.bin", &c3_image())
+        });
+        spec.variants = types.collect();
+        for (index, variant) in spec.variants.iter_mut().enumerate() {
+            for from in 0..patches {
+                variant.patches.push(rootcast_trust::sign::PatchSpec {
+                    from: rootcast_image::ImageHash([(index * 8 + from) as u8; 32]),
+                    uri: "app-esp32c3-0123456789abcdef.patch".into(),
+                    sha256: [9; 32],
+                    size: 40_000,
+                });
+            }
+        }
+        create_release(&spec, std::slice::from_ref(&key)).map(|release| release.len())
+    };
+    println!("| variants | patches each | bytes |\n|---|---|---|");
+    for (variants, patches) in [(1, 0), (2, 0), (4, 0), (4, 3), (16, 0), (16, 2)] {
+        println!("| {variants} | {patches} | {} |", bytes_of(variants, patches).unwrap());
+    }
+    assert!(bytes_of(4, 0).unwrap() <= 1024);
+    assert!(bytes_of(16, 2).unwrap() <= MAX_RELEASE_BYTES);
+    assert!(bytes_of(16, 8).is_err(), "what does not fit is noticed where it is made");
+}
+
+#[test]
 fn an_rsa_key_signs_no_release() {
     let key = SigningKey::generate(KeyKind::Rsa3072).unwrap();
     assert!(create_release(&spec(), &[key]).is_err());

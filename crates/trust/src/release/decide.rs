@@ -280,9 +280,9 @@ pub fn accepted(release: &Release<'_>, record: &TrustRecord) -> TrustRecord {
 
 fn check_order(release: &Release<'_>, record: &TrustRecord) -> Result<(), Refusal> {
     let (found, newest) = (release.sequence_number(), record.sequence_number);
-    if found > newest || *release.manifest_digest() == record.manifest_digest {
-        Ok(())
-    } else if release.replaces_up_to().is_some_and(|limit| newest <= limit) {
+    let same = *release.manifest_digest() == record.manifest_digest;
+    let wanted = release.replaces_up_to().is_some_and(|limit| newest <= limit);
+    if found > newest || same || wanted {
         Ok(())
     } else if found == newest {
         Err(Refusal::SequenceReused { found })

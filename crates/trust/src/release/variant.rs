@@ -141,9 +141,7 @@ impl<'a> Variant<'a> {
                     }
                 }
                 label::HINT_CLASS_NAME => self.class_name = Some(reader.text()?),
-                label::FIRST_HINT.. => {
-                    reader.item()?;
-                }
+                hint if hint >= label::FIRST_HINT => drop(reader.item()?),
                 label => return Err(ReleaseError::UnsupportedParameter { label }),
             }
         }

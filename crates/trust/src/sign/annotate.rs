@@ -70,7 +70,8 @@ impl Dump {
         let first = chunks.next().unwrap_or_default();
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let width = 2 * LINE_BYTES;
-        let _ = writeln!(self.out, "{:width$}  {:indent$}{comment}", hex(first), "", indent = 2 * depth);
+        let line = format!("{:width$}  {:indent$}{comment}", hex(first), "", indent = 2 * depth);
+        let _ = writeln!(self.out, "{}", line.trim_end());
         for chunk in chunks {
             let _ = writeln!(self.out, "{}", hex(chunk));
         }
