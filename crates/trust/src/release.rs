@@ -53,7 +53,7 @@ pub use key_change::KeyChange;
 pub use pages::{PageDigest, PageDigests, page_digest};
 pub use trust_record::{KeyChangeError, MAX_TRUST_RECORD_BYTES, TrustRecord, TrustedKey};
 pub use uuid::{ClassId, DEFAULT_VENDOR_DOMAIN, NodeClasses, VendorId};
-pub use variant::{Patch, Variant};
+pub use variant::{FileMismatch, Patch, Variant};
 pub use verify::{Release, UnverifiedRelease};
 pub use version::Version;
 

@@ -699,6 +699,51 @@ fn a_release_of_four_variants_fits_in_a_kilobyte_and_sixteen_with_patches_in_the
 }
 
 #[test]
+fn a_file_that_was_exchanged_behind_its_uri_is_noticed() {
+    use rootcast_trust::release::FileMismatch;
+    let key = key();
+    let bytes = create_release(&spec(), std::slice::from_ref(&key)).unwrap();
+    let trust = trusting(&[&key]);
+    let release = Release::verify(&bytes, &trust).unwrap();
+    let variant = release.variant_for(vendor(), &classes(ChipId::ESP32C3, "switch")).unwrap();
+    assert_eq!(variant.check_file(10_000, variant.sha256), Ok(()));
+    assert_eq!(variant.check_file(10_000, &[0; 32]), Err(FileMismatch::Digest));
+    let size = FileMismatch::Size { expected: 10_000, found: 9_999 };
+    assert_eq!(variant.check_file(9_999, variant.sha256), Err(size), "the right digest and the wrong size");
+    assert_eq!(
+        [size.code(), FileMismatch::Digest.code()],
+        ["release_size_mismatch", "release_digest_mismatch"]
+    );
+}
+
+#[test]
+fn what_no_node_could_take_is_not_made() {
+    use rootcast_trust::sign::CreateError;
+    let key = key();
+    let create = |change: &dyn Fn(&mut rootcast_trust::sign::ReleaseSpec)| {
+        let mut spec = spec();
+        change(&mut spec);
+        create_release(&spec, std::slice::from_ref(&key)).map(drop)
+    };
+    assert_eq!(create(&|_| {}), Ok(()));
+    assert_eq!(create(&|spec| spec.variants.clear()), Err(CreateError::Empty));
+    let twice = create(&|spec| spec.variants.push(spec.variants[0].clone()));
+    assert_eq!(twice, Err(CreateError::DuplicateClass { name: "esp32c3:switch".into() }));
+    for part in ["", "a:b"] {
+        let invalid = create(&|spec| spec.variants[0].class.node_type = Some(part.into()));
+        assert!(matches!(invalid, Err(CreateError::InvalidClass { .. })), "{part}");
+    }
+    assert_eq!(
+        create(&|spec| spec.variants[0].uri = "ftp://a.example/x".into()),
+        Err(CreateError::Unreadable(ReleaseError::InvalidUri))
+    );
+    assert_eq!(
+        create_release(&spec(), &[]),
+        Err(CreateError::Unreadable(ReleaseError::SignatureCount { found: 0 }))
+    );
+}
+
+#[test]
 fn an_rsa_key_signs_no_release() {
     let key = SigningKey::generate(KeyKind::Rsa3072).unwrap();
     assert!(create_release(&spec(), &[key]).is_err());

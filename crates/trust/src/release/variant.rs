@@ -1,5 +1,7 @@
 //! One image of a release: whom it is for, where it is, and how it is recognised.
 
+use core::fmt;
+
 use rootcast_image::ImageHash;
 
 use super::cbor::{CborFault, Reader};
@@ -53,6 +55,48 @@ pub struct Patch<'a> {
     pub size: u32,
 }
 
+/// Why a file that was fetched is not the one that the release means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileMismatch {
+    /// It is longer or shorter. Bytes.
+    Size {
+        /// What the release says.
+        expected: u32,
+        /// What was fetched.
+        found: u32,
+    },
+    /// It is as long, and another.
+    Digest,
+}
+
+impl FileMismatch {
+    /// The stable name under which operators meet this error, the same as in node reports.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Size { .. } => "release_size_mismatch",
+            Self::Digest => "release_digest_mismatch",
+        }
+    }
+}
+
+impl fmt::Display for FileMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size { expected, found } => {
+                write!(
+                    f,
+                    "the file has {found} bytes, the release says {expected}: another file lies at that URI"
+                )
+            }
+            Self::Digest => {
+                f.write_str("the file is not the one in the release: another one lies at that URI")
+            }
+        }
+    }
+}
+
+impl core::error::Error for FileMismatch {}
+
 impl<'a> Variant<'a> {
     /// Takes what following the manifest's sequences came to.
     pub(crate) fn from_state(state: &State<'a>) -> Result<Self, ReleaseError> {
@@ -87,6 +131,17 @@ impl<'a> Variant<'a> {
             variant.read_fetch_arguments(arguments)?;
         }
         Ok(variant)
+    }
+
+    /// Whether a file that was fetched, of these bytes and with this SHA-256, is the one that the release means.
+    pub fn check_file(&self, size: u32, sha256: &[u8; 32]) -> Result<(), FileMismatch> {
+        if size != self.size {
+            Err(FileMismatch::Size { expected: self.size, found: size })
+        } else if sha256 != self.sha256 {
+            Err(FileMismatch::Digest)
+        } else {
+            Ok(())
+        }
     }
 
     /// The patches in order.

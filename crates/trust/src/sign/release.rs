@@ -98,6 +98,11 @@ pub enum CreateError {
         /// Its name.
         name: String,
     },
+    /// A node type or hardware revision is empty or has a colon, which separates the parts of a class's name.
+    InvalidClass {
+        /// The name it would have.
+        name: String,
+    },
     /// There are neither images nor changes of keys.
     Empty,
     /// A key cannot sign releases.
@@ -111,6 +116,12 @@ impl fmt::Display for CreateError {
         match self {
             Self::NotAnApp(error) => write!(f, "not a complete app image: {error}"),
             Self::DuplicateClass { name } => write!(f, "two images are for {name}"),
+            Self::InvalidClass { name } => {
+                write!(
+                    f,
+                    "{name} is no class: node types and hardware revisions are neither empty nor have colons"
+                )
+            }
             Self::Empty => f.write_str("a release without images and without changes of keys says nothing"),
             Self::Key(error) => error.fmt(f),
             Self::Unreadable(error) => write!(f, "no node could read this release: {error}"),
@@ -192,6 +203,12 @@ pub fn create_release(spec: &ReleaseSpec, keys: &[SigningKey]) -> Result<Vec<u8>
     }
     let mut variants: Vec<&VariantSpec> = spec.variants.iter().collect();
     variants.sort_by_key(|variant| (variant.class.breadth(), variant.class.clone()));
+    for class in variants.iter().map(|variant| &variant.class) {
+        let parts = [&class.node_type, &class.hardware_revision];
+        if parts.into_iter().flatten().any(|part| part.is_empty() || part.contains(':')) {
+            return Err(CreateError::InvalidClass { name: class.name() });
+        }
+    }
     for pair in variants.windows(2) {
         if pair[0].class == pair[1].class {
             return Err(CreateError::DuplicateClass { name: pair[0].class.name() });
