@@ -11,16 +11,22 @@
 //! | [`image`] | what is spread, and a node's slot |
 //! | [`spreading`] | a mesh of the production protocol on that channel |
 //! | [`hostile`] | nodes that mean ill |
+//! | [`rivals`] | direct downloads, relaying and `mupgrade` on the same channel |
+//! | [`scenario`] | meshes as TOML files |
+//! | [`drawing`] | plans and curves as SVG |
 //! | [`traffic`] | button presses meanwhile |
 //! | [`outcome`] | what a run shows, and the least that any protocol could need |
 //!
 //! Start with [`spreading::Mesh`].
 
+pub mod drawing;
 pub mod hostile;
 pub mod image;
 pub mod links;
 pub mod medium;
 pub mod outcome;
 pub mod phy;
+pub mod rivals;
+pub mod scenario;
 pub mod spreading;
 pub mod traffic;

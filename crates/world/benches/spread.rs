@@ -1,0 +1,201 @@
+//! `cargo bench -p rootcast-world --bench spread [-- SEEDS]`: every scenario of `scenarios/`, spread against its bound
+//! and against the other ways, averaged over 20 seeds; rewrites the section between `<!-- spread:begin -->` and
+//! `<!-- spread:end -->` of `docs/BENCHMARKS.md`.
+//!
+//! Spread runs on every seed; the other ways, whose runs differ little from seed to seed, on the first four.
+
+use rootcast_world::radio::outcome::Outcome;
+use rootcast_world::radio::rivals::Way;
+use rootcast_world::radio::scenario::{Method, Scenario};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{env, fs, thread, time};
+
+const BEGIN: &str = "<!-- spread:begin -->";
+const END: &str = "<!-- spread:end -->";
+/// In the order of the table.
+const SCENARIOS: [&str; 8] = [
+    "dense-room",
+    "house",
+    "school",
+    "hotel-corridor",
+    "eight-hops",
+    "long-chain",
+    "lossy-garden",
+    "two-chips",
+];
+const OTHERS_SEEDS: u64 = 4;
+
+/// Means over seeds.
+#[derive(Default)]
+struct Means {
+    runs: f64,
+    airtime_s: f64,
+    airtime_ratio: f64,
+    worst_ratio: f64,
+    time_ratio: f64,
+    until: [f64; 3],
+    router: f64,
+    missing: usize,
+    never_reached: usize,
+    press_p95_ms: f64,
+    hops: f64,
+    senders: f64,
+}
+
+impl Means {
+    fn add(&mut self, scenario: &Scenario, seed: u64, outcome: &Outcome) {
+        let Ok(built) = scenario.build(seed) else { return };
+        let bound = built.bound;
+        let unreached = built.links.hops(built.rate).iter().filter(|hops| hops.is_none()).count();
+        self.runs += 1.0;
+        self.airtime_s += outcome.airtime_s;
+        let ratio = outcome.airtime_s / bound.airtime_s;
+        self.airtime_ratio += ratio;
+        self.worst_ratio = self.worst_ratio.max(ratio);
+        // Nodes that no way reaches are not waited for.
+        let reached = 1.0 - unreached as f64 / (outcome.finished_s.len() - 1) as f64;
+        for (mean, share) in self.until.iter_mut().zip([0.5, 0.95, 1.0]) {
+            *mean += outcome.time_until(share * reached - 1e-9).unwrap_or(f64::NAN);
+        }
+        self.time_ratio += outcome.time_until(reached - 1e-9).unwrap_or(f64::NAN) / bound.time_s;
+        self.router += outcome.router_bytes as f64 / f64::from(scenario.image_bytes());
+        self.missing += outcome.missing().saturating_sub(unreached);
+        self.never_reached += unreached;
+        self.press_p95_ms += outcome.press_p95_ms().unwrap_or(0.0);
+        self.hops += f64::from(bound.hops);
+        self.senders += f64::from(bound.senders);
+    }
+
+    fn mean(&self, sum: f64) -> f64 {
+        sum / self.runs.max(1.0)
+    }
+}
+
+fn measure(scenario: &Scenario, method: Method, seeds: u64) -> Means {
+    let next = AtomicUsize::new(1);
+    let means = Mutex::new(Means::default());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed) as u64;
+                    if seed > seeds {
+                        return;
+                    }
+                    match scenario.run(method, seed) {
+                        Ok(outcome) => {
+                            if let Ok(mut means) = means.lock() {
+                                means.add(scenario, seed, &outcome);
+                            }
+                        }
+                        Err(error) => eprintln!("{}: {error}", scenario.name),
+                    }
+                }
+            });
+        }
+    });
+    means.into_inner().unwrap_or_default()
+}
+
+fn seconds(value: f64) -> String {
+    if value.is_nan() { "never".into() } else { format!("{value:.0} s") }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn main() {
+    let seeds = env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(20);
+    let begun = time::Instant::now();
+    let mut spread_table = String::new();
+    let mut others_table = String::new();
+    for name in SCENARIOS {
+        let path = root().join("scenarios").join(format!("{name}.toml"));
+        let scenario = fs::read_to_string(&path).map_err(|error| error.to_string());
+        let scenario = scenario.and_then(|text| Scenario::read(&text).map_err(|error| error.to_string()));
+        let scenario = match scenario {
+            Ok(scenario) => scenario,
+            Err(error) => {
+                eprintln!("{}: {error}", path.display());
+                std::process::exit(1);
+            }
+        };
+        let spread = measure(&scenario, Method::Spread, seeds);
+        let _ = writeln!(
+            spread_table,
+            "| {} | {:.1} | {:.1} | {:.0} s | **{:.2}** ({:.2}) | {} | {} | {} | {:.2} | {:.3} | {:.0} ms | {} |",
+            scenario.name,
+            spread.mean(spread.hops),
+            spread.mean(spread.senders),
+            spread.mean(spread.airtime_s),
+            spread.mean(spread.airtime_ratio),
+            spread.worst_ratio,
+            seconds(spread.mean(spread.until[0])),
+            seconds(spread.mean(spread.until[1])),
+            seconds(spread.mean(spread.until[2])),
+            spread.mean(spread.time_ratio),
+            spread.mean(spread.router),
+            spread.mean(spread.press_p95_ms),
+            spread.missing,
+        );
+        eprintln!("{} spread: {:.2} × the bound, {} s", scenario.name, spread.mean(spread.airtime_ratio), begun.elapsed().as_secs());
+        let mut row = format!("| {} |", scenario.name);
+        for way in [Way::Direct, Way::UnicastTree, Way::Mupgrade] {
+            let it = measure(&scenario, Method::Other(way), OTHERS_SEEDS.min(seeds));
+            let never = if it.missing + it.never_reached > 0 {
+                format!(", {:.0} nodes never", (it.missing + it.never_reached) as f64 / it.runs.max(1.0))
+            } else {
+                String::new()
+            };
+            let _ = write!(
+                row,
+                " {:.1} × / {} / {:.1} / {:.0} ms{never} |",
+                it.mean(it.airtime_s) / spread.mean(spread.airtime_s),
+                seconds(it.mean(it.until[1])),
+                it.mean(it.router),
+                it.mean(it.press_p95_ms),
+            );
+            eprintln!("{} {way:?}: {} s", scenario.name, begun.elapsed().as_secs());
+        }
+        others_table.push_str(&row);
+        others_table.push('\n');
+    }
+    let section = format!(
+        "{BEGIN}\n## Spreading through the mesh\n\n\
+         `cargo bench -p rootcast-world --bench spread` wrote this section: {seeds} seeds a scenario ({OTHERS_SEEDS} for the other \
+         ways), an image of 1.3 MB, ESP-NOW v1 at 1 Mbit/s, one press of a button a second meanwhile. The scenarios are the files \
+         of `scenarios/`; the radio is a simulation (`rootcast-world`, module `radio`), the protocol is the production code.\n\n\
+         ### Spread against the least that any protocol needs\n\n\
+         | scenario | hops | senders at least | airtime | airtime / bound (worst seed) | 50 % have it | 95 % | all | time / bound | router bytes / image | button p95 | nodes without it, all seeds |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|\n{spread_table}\n\
+         Bound: R is the payload of a full ESP-NOW frame divided by its airtime with preamble and all headers of MAC and ESP-NOW \
+         (250 bytes in 2.536 ms at 1 Mbit/s: 789 kbit/s); spread's own headers, seals, repairs, requests and advertisements count against \
+         spread. Airtime bound: senders · S / (R · (1 − loss)), where senders are the hops or the nodes without a common neighbour, \
+         whichever are more; links that lose less than half of their frames count as links, and what they lose is not in the \
+         bound. Time bound: S/R once, twice over two hops, three times over more, with the wait for the channel. With two chips \
+         the bound is that of one image.\n\n\
+         ### The other ways against spread\n\n\
+         Airtime as a multiple of spread's / time until 95 % have it / images through the router / button p95.\n\n\
+         | scenario | direct download | unicast tree | mupgrade |\n|---|---|---|---|\n{others_table}\n\
+         All at the same rate, so that protocols are compared and not radios (how they are modelled: \
+         `crates/world/src/radio/rivals.rs`). The root's own download, which every way needs, is in nobody's airtime. Direct \
+         download: nodes that do not hear the router never update.\n{END}"
+    );
+    let path = root().join("docs/BENCHMARKS.md");
+    let old = fs::read_to_string(&path).unwrap_or_else(|_| format!("# Benchmarks\n\n{BEGIN}\n{END}\n"));
+    let new = match (old.find(BEGIN), old.find(END)) {
+        (Some(begin), Some(end)) if begin < end => {
+            format!("{}{section}{}", &old[..begin], &old[end + END.len()..])
+        }
+        _ => format!("{}\n\n{section}\n", old.trim_end()),
+    };
+    if let Err(error) = fs::write(&path, new) {
+        eprintln!("{}: {error}", path.display());
+        std::process::exit(1);
+    }
+    println!("docs/BENCHMARKS.md: {} s", begun.elapsed().as_secs());
+}
