@@ -25,6 +25,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     time.map(Duration::from_millis).ok_or_else(|| format!("\"{text}\" is not a time: write 90s, 20m or 2h"))
 }
 
+/// A share from 0 to 0.9: of frames that get lost.
+pub fn share(text: &str) -> Result<f64, String> {
+    let share: Option<f64> = text.parse().ok();
+    share
+        .filter(|share| (0.0..=0.9).contains(share))
+        .ok_or_else(|| "a share is a number from 0 to 0.9".to_string())
+}
+
 /// The runtime of commands that talk to a network.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     // Fails only if somebody installed one before, which is as good.

@@ -53,12 +53,9 @@ pub enum Error {
     /// A partition table in CSV form cannot be read.
     #[error("{}: {error}", path.display())]
     Csv { path: PathBuf, error: CsvError },
-    /// Something does not go where it should in the flash.
-    #[error("{} has {length} bytes, {place} holds {room}", path.display())]
-    NoRoom { path: PathBuf, length: usize, place: String, room: u32 },
-    /// Something that a flash image needs is not in the partition table.
-    #[error("the partition table has no {what}")]
-    NoPartition { what: &'static str },
+    /// What was given makes no flash image.
+    #[error("no flash image can be made: {0}")]
+    Factory(#[from] rootcast_world::factory::FactoryError),
 
     /// A key cannot be written.
     #[error("cannot write the public key {}: {error}", path.display())]
@@ -79,9 +76,39 @@ pub enum Error {
     /// No node said anything.
     #[error("no node answered within {} seconds", after.as_secs())]
     NoAnswer { after: Duration },
+    /// The demo's broker cannot start.
+    #[error("the broker cannot start: {0}")]
+    EmbeddedBroker(#[from] rootcast_control::broker::BrokerError),
+    /// The demo's host cannot start.
+    #[error("the firmware host cannot start: {0}")]
+    Host(#[from] rootcast_hosting::HostingError),
+    /// The demo's nodes cannot be made.
+    #[error("the nodes cannot be made: {0}")]
+    Nodes(#[from] rootcast_world::factory::FleetError),
+    /// The demo's mesh does not come together.
+    #[error("the mesh had not formed after {} seconds", after.as_secs())]
+    NoMesh { after: Duration },
+    /// Every node says that all is well, and its flash says otherwise.
+    #[error("the nodes' flash is not as it should be")]
+    Evidence,
+    /// A file cannot serve as a node's flash.
+    #[error(transparent)]
+    FlashFile(#[from] rootcast_world::flash::FlashFileError),
+    /// What is in a node's flash makes no node.
+    #[error("{}: {reason}", flash.display())]
+    Node { flash: PathBuf, reason: String },
+    /// There is no mesh for a node.
+    #[error(transparent)]
+    Mesh(#[from] rootcast_world::body::sockets::udp::UdpError),
+    /// Certificates cannot be trusted.
+    #[error(transparent)]
+    Trust(#[from] rootcast_world::body::sockets::TrustError),
+    /// A node came to a bad end.
+    #[error("the node came to a bad end")]
+    NodeEnded,
     /// Somebody pressed Ctrl-C.
     #[error("interrupted")]
-    Interrupted,
+    Interrupted { what_now: &'static str },
     /// The system gives no threads.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
@@ -95,7 +122,7 @@ impl Error {
     /// What the process returns.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::NoPartition { .. } | Self::Exists { .. } => USAGE,
+            Self::Usage(_) | Self::Exists { .. } => USAGE,
             _ => FAILED,
         }
     }
@@ -118,8 +145,9 @@ impl Error {
             Self::Table { .. } | Self::Csv { .. } => {
                 "Make the table with ESP-IDF's gen_esp32part.py, or give --table default."
             }
-            Self::NoRoom { .. } => "Give a smaller file, or a partition table with more room for it.",
-            Self::NoPartition { .. } => "Give a table that has one, or --table default.",
+            Self::Factory(_) => {
+                "Give files that fit, or another partition table: --table default, or a CSV file."
+            }
             Self::Sign { error, .. } => sign_advice(error),
             Self::Usage(_) => "See --help.",
             Self::Broker { error, .. } => broker_advice(error),
@@ -130,7 +158,19 @@ impl Error {
             Self::NoAnswer { .. } => {
                 "Check that the mesh's root is connected to this broker, and the topic prefix (--prefix)."
             }
-            Self::Interrupted => "The update goes on without being watched.",
+            Self::EmbeddedBroker(_) | Self::Host(_) => "Check that this machine has free ports on 127.0.0.1.",
+            Self::Nodes(_) => "Give an image with --from that fits a slot of 1408 KiB.",
+            Self::NoMesh { .. } => "Try fewer nodes or less loss; the machine may be too busy.",
+            Self::Evidence => "This is a defect of Rootcast: keep the chips with --keep DIR and report it.",
+            Self::FlashFile(_) | Self::Node { .. } => {
+                "Make the node's flash: rootcast flash --app APP.bin -o FLASH.bin."
+            }
+            Self::Mesh(_) => {
+                "Give the root --listen 127.0.0.1:PORT, and the others --root-address 127.0.0.1:PORT."
+            }
+            Self::Trust(_) => "Give CA certificates in PEM form with --ca.",
+            Self::NodeEnded => "This is a defect of Rootcast: report it with the flash file.",
+            Self::Interrupted { what_now } => what_now,
             Self::Runtime(_) => "Check the limits on threads and open files.",
             Self::Output(_) | Self::Flawed { .. } | Self::PublicKey { .. } => return None,
         };

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`command`] | one file a command: its arguments, its help, what it calls |
 //! | [`arguments`] | readers of arguments that several commands take |
+//! | [`demo`] | a whole installation in this process |
 //! | [`output`] | what a command prints: lines for people, or with `--json` one object a line |
 //! | [`error`] | why a command failed, what to do about it, and the exit status |
 //! | [`files`] | reading with a limit, writing whole files or none |
@@ -15,6 +16,7 @@
 
 mod arguments;
 mod command;
+mod demo;
 mod error;
 mod files;
 mod inspect;

@@ -106,12 +106,8 @@ fn what_does_not_fit_is_refused_with_the_room_there_is() {
     fs::write(folder.join("esp32.bin"), bootloader(ChipId::ESP32)).unwrap();
     fs::write(folder.join("page.bin"), "<html>").unwrap();
     let cases: [(&[&str], i32, &str); 6] = [
-        (&["--app", "large.bin"], 1, "large.bin has 1500000 bytes, the slot ota_0 holds 1441792"),
-        (
-            &["--app", "app.bin", "--nvs", "nvs.bin"],
-            1,
-            "nvs.bin has 24576 bytes, the nvs partition holds 20480",
-        ),
+        (&["--app", "large.bin"], 1, "the app has 1500000 bytes, its place has 1441792"),
+        (&["--app", "app.bin", "--nvs", "nvs.bin"], 1, "nvs has 24576 bytes, its place has 20480"),
         (&["--app", "app.bin", "--bootloader", "esp32.bin"], 1, "built for ESP32, this is ESP32-C3"),
         (&["--app", "page.bin"], 1, "not an ESP image"),
         (&["--app", "app.bin", "--size", "2MB"], 1, "exceeds the flash of 0x200000"),

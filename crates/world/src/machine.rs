@@ -5,6 +5,7 @@ use crate::board::Board;
 use crate::bootloader::{BootFailure, Booted, Bootloader, ImageCache};
 use rootcast_node::install::LayoutError;
 use rootcast_node::{BootInfo, Input, Instant, Node, Output, Platform, ResetReason, Settings};
+use std::fmt;
 
 /// A virtual node.
 pub struct Machine {
@@ -36,6 +37,13 @@ impl StartFailure {
     #[must_use]
     pub const fn is_brick(&self) -> bool {
         matches!(self, Self::Boot(BootFailure::NothingBoots | BootFailure::PartitionTable(_)))
+    }
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slot = self.booted().map(|booted| booted.slot);
+        f.debug_struct("Machine").field("id", &self.settings.id).field("slot", &slot).finish_non_exhaustive()
     }
 }
 

@@ -117,3 +117,37 @@ fn a_factory_puts_everything_in_its_place() {
     let found = Factory { app: &[0; 100], ..factory }.build().unwrap_err();
     assert!(matches!(found, FactoryError::App(_)));
 }
+
+#[test]
+fn a_partition_that_espressifs_tool_made_is_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let (csv, bin) = (folder.path().join("nvs.csv"), folder.path().join("nvs.bin"));
+    let digest = "5a".repeat(32);
+    let text = format!(
+        "key,type,encoding,value\nrootcast,namespace,,\nnode_id,data,u64,40059841435136\n\
+         node_type,data,string,relay8\nroot,data,u8,1\ntrust,data,hex2bin,{digest}\n\
+         relay,namespace,,\noffset,data,i16,-300\n"
+    );
+    std::fs::write(&csv, text).unwrap();
+    let tool = std::process::Command::new("python3")
+        .args(["-m", "esp_idf_nvs_partition_gen", "generate"])
+        .args([&csv, &bin])
+        .arg("0x5000")
+        .output();
+    let Some(_) = tool.ok().filter(|tool| tool.status.success()) else {
+        println!("skipped: esp-idf-nvs-partition-gen is not installed");
+        return;
+    };
+    let sectors = Sectors::from_bytes(&std::fs::read(&bin).unwrap());
+    let read = Provisioning::read(&sectors, &(0..0x5000)).unwrap();
+    let expected = Provisioning {
+        node_id: NodeId(40059841435136),
+        node_type: NodeType::Relay8,
+        is_root: true,
+        trusted_keys: vec![KeyDigest([0x5A; 32])],
+        ..Provisioning::default()
+    };
+    assert_eq!(read, expected);
+    let contents = Contents::read(&sectors, &(0..0x5000)).unwrap();
+    assert_eq!(contents.get("relay", "offset"), Some(&Value::I16(-300)));
+}

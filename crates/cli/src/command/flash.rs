@@ -7,12 +7,10 @@ use crate::size;
 use clap::Args;
 use rootcast_image::inspect::inspect;
 use rootcast_image::partition::TABLE_OFFSET;
-use rootcast_image::{
-    AppImage, ChipId, ImageError, ImageVerifier, PAGE_BYTES, Partition, PartitionTable, SlotId,
-};
+use rootcast_image::{AppImage, ChipId, ImageError, ImageVerifier, PAGE_BYTES, PartitionTable, SlotId};
+use rootcast_world::factory::{Factory, FactoryError};
 use serde::Serialize;
 use std::fmt;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Make a factory flash image: partition table, app, configuration
@@ -73,24 +71,26 @@ impl Flash {
         let table = read_table(&self.table)?;
         let table_failed = |error| Error::Table { path: self.table.clone(), error };
         table.check(self.size).map_err(table_failed)?;
-        let mut flash = vec![0xFF; self.size as usize];
-        let table_bytes = table.to_bytes().map_err(table_failed)?;
-        put(&mut flash, TABLE_OFFSET, PAGE_BYTES, "the partition table's sector", &self.table, &table_bytes)?;
-
-        let (slot, partition) = first_slot(&table).ok_or(Error::NoPartition { what: "slot for an app" })?;
         let app = files::read(&self.app)?;
         let image = verify(&app).map_err(|error| Error::Image { path: self.app.clone(), error })?;
-        put(&mut flash, partition.offset, partition.size, &format!("the slot {slot}"), &self.app, &app)?;
-
-        if let Some(path) = &self.nvs {
-            let partition = table.nvs().ok_or(Error::NoPartition { what: "nvs partition" })?;
-            let nvs = files::read(path)?;
-            put(&mut flash, partition.offset, partition.size, "the nvs partition", path, &nvs)?;
-        }
-        let bootloader_offset = match &self.bootloader {
-            Some(path) => Some(put_bootloader(&mut flash, path, image.header.chip)?),
-            None => None,
+        let nvs = self.nvs.as_deref().map(files::read).transpose()?;
+        let (bootloader, bootloader_offset) = match &self.bootloader {
+            Some(path) => {
+                let (bootloader, offset) = read_bootloader(path, image.header.chip)?;
+                (Some(bootloader), Some(offset))
+            }
+            None => (None, None),
         };
+        let factory = Factory {
+            flash_bytes: self.size,
+            table: &table,
+            app: &app,
+            nvs: nvs.as_deref(),
+            bootloader: bootloader.as_deref(),
+        };
+        let flash = factory.build()?;
+        let flash = flash.bytes(0..self.size);
+        let slot = if table.factory().is_some() { SlotId::Factory } else { SlotId::Ota(0) };
         files::write(&self.output, &flash, Existing::Replace, Readers::Default)?;
         output.show(&Made {
             file: self.output,
@@ -117,19 +117,14 @@ fn read_table(name: &Path) -> Result<PartitionTable, Error> {
     }
 }
 
-/// Where a new node's app goes, as the bootloader starts it with erased otadata.
-fn first_slot(table: &PartitionTable) -> Option<(SlotId, &Partition)> {
-    [SlotId::Factory, SlotId::Ota(0)].into_iter().find_map(|slot| Some((slot, table.slot(slot)?)))
-}
-
 fn verify(app: &[u8]) -> Result<AppImage, ImageError> {
     let mut verifier = ImageVerifier::new();
     verifier.push(app)?;
     verifier.finish()
 }
 
-/// Puts a bootloader where its chip expects it; returns the offset.
-fn put_bootloader(flash: &mut [u8], path: &Path, chip: ChipId) -> Result<u32, Error> {
+/// Reads a bootloader for this chip; says where it goes.
+fn read_bootloader(path: &Path, chip: ChipId) -> Result<(Vec<u8>, u32), Error> {
     let failed = |error| Error::Image { path: path.to_path_buf(), error };
     let bootloader = files::read(path)?;
     let found = inspect(&bootloader).map_err(failed)?;
@@ -145,32 +140,8 @@ fn put_bootloader(flash: &mut [u8], path: &Path, chip: ChipId) -> Result<u32, Er
     {
         return Err(failed(ImageError::Checksum { stored, computed }));
     }
-    let Some(facts) = chip.facts() else {
-        return Err(Error::Usage(format!("where a bootloader for {chip} goes is not known")));
-    };
-    let offset = facts.bootloader_offset;
-    put(flash, offset, TABLE_OFFSET - offset, "the bootloader's area", path, &bootloader)?;
-    Ok(offset)
-}
-
-/// Puts bytes into the flash, if they fit in the `room` at `offset`.
-fn put(
-    flash: &mut [u8],
-    offset: u32,
-    room: u32,
-    place: &str,
-    path: &Path,
-    bytes: &[u8],
-) -> Result<(), Error> {
-    let no_room =
-        || Error::NoRoom { path: path.to_path_buf(), length: bytes.len(), place: place.to_string(), room };
-    let start = offset as usize;
-    let range: Range<usize> = start..start + bytes.len();
-    if bytes.len() > room as usize {
-        return Err(no_room());
-    }
-    flash.get_mut(range).ok_or_else(no_room)?.copy_from_slice(bytes);
-    Ok(())
+    let facts = chip.facts().ok_or(FactoryError::UnknownChip)?;
+    Ok((bootloader, facts.bootloader_offset))
 }
 
 impl fmt::Display for Made {

@@ -1,8 +1,10 @@
 //! The commands, one file each.
 
+mod demo;
 mod flash;
 mod inspect;
 mod keygen;
+mod node;
 mod sign;
 mod trigger;
 
@@ -13,10 +15,12 @@ use clap::Subcommand;
 /// Every command; its help is the doc comment of its arguments.
 #[derive(Subcommand)]
 pub enum Command {
+    Demo(demo::Demo),
     Inspect(inspect::Inspect),
     Keygen(keygen::Keygen),
     Sign(sign::Sign),
     Flash(flash::Flash),
+    Node(Box<node::NodeArguments>),
     Trigger(Box<trigger::TriggerArguments>),
 }
 
@@ -24,10 +28,12 @@ impl Command {
     /// Does what was asked.
     pub fn run(self, output: &mut Output) -> Result<(), Error> {
         match self {
+            Self::Demo(command) => command.run(output),
             Self::Inspect(command) => command.run(output),
             Self::Keygen(command) => command.run(output),
             Self::Sign(command) => command.run(output),
             Self::Flash(command) => command.run(output),
+            Self::Node(command) => command.run(output),
             Self::Trigger(command) => command.run(output),
         }
     }

@@ -1,13 +1,14 @@
 //! `rootcast trigger`
 
 use crate::error::Error;
-use crate::mqtt::{Address, BrokerError, Link, Trust};
+use crate::mqtt::{BrokerError, Link, Trust};
 use crate::output::Output;
 use crate::watch::{End, Fleet, Summary, View, follow};
 use crate::{arguments, files, size};
 use clap::Args;
 use rootcast_wire::trigger::Targets;
 use rootcast_wire::{Command, Topics, Trigger, parse_command};
+use rootcast_world::body::sockets::BrokerAddress;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -32,7 +33,7 @@ pub struct TriggerArguments {
 
     /// The broker: mqtt://USER:PASSWORD@HOST:PORT or mqtts://…
     #[arg(long, env = "ROOTCAST_BROKER", hide_env_values = true, default_value = "mqtt://127.0.0.1:1883")]
-    broker: Address,
+    broker: BrokerAddress,
 
     /// CA certificate (PEM) of a broker with TLS; without it, public CAs are trusted
     #[arg(long, value_name = "FILE")]
@@ -187,7 +188,9 @@ impl TriggerArguments {
         let summary = Summary::of(&fleet, time);
         output.show(&summary)?;
         match end {
-            End::Interrupted => Err(Error::Interrupted),
+            End::Interrupted => {
+                Err(Error::Interrupted { what_now: "The update goes on without being watched." })
+            }
             End::Timeout if fleet.has_answered() => Err(Error::NotFinished { after: self.timeout }),
             End::Timeout => Err(Error::NoAnswer { after: self.timeout }),
             End::Done if summary.is_success() => Ok(()),

@@ -1,11 +1,11 @@
 //! A connection to a broker that comes back by itself, with its subscriptions.
 
-use super::Address;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use mqtt5::transport::tls::TlsConfig;
 use mqtt5::{
     ConnectOptions, ConnectionEvent, Message, MqttClient, MqttError, ProtocolVersion, QoS, SubscribeOptions,
 };
+use rootcast_world::body::sockets::BrokerAddress;
 use rustls::pki_types::CertificateDer;
 use std::io;
 use std::net::SocketAddr;
@@ -85,7 +85,11 @@ pub struct Link {
 
 impl Link {
     /// Connects and subscribes.
-    pub async fn open(address: &Address, trust: &Trust, filters: &[String]) -> Result<Self, BrokerError> {
+    pub async fn open(
+        address: &BrokerAddress,
+        trust: &Trust,
+        filters: &[String],
+    ) -> Result<Self, BrokerError> {
         // Unbounded: what the broker sends is bounded by the mesh's size, and the reader does little but count.
         let (sender, events) = unbounded_channel();
         let wanted =
@@ -135,7 +139,7 @@ impl Drop for Link {
 
 /// The connection that is to stand.
 struct Wanted {
-    address: Address,
+    address: BrokerAddress,
     trust: Trust,
     filters: Vec<String>,
     sender: UnboundedSender<Event>,
@@ -174,7 +178,7 @@ impl Wanted {
 
     /// Finds an address of the broker that takes connections.
     async fn reach(&self) -> Result<SocketAddr, BrokerError> {
-        let Address { host, port, .. } = &self.address;
+        let BrokerAddress { host, port, .. } = &self.address;
         let reach = async {
             let places = lookup_host((host.as_str(), *port)).await.map_err(BrokerError::Name)?;
             let mut failure = io::Error::from(io::ErrorKind::NotFound);

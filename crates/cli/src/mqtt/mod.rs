@@ -2,11 +2,8 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`address`] | `mqtt://user:password@host:port`, and never the password in a message |
 //! | [`link`] | a connection that comes back by itself |
 
-mod address;
 mod link;
 
-pub use address::Address;
 pub use link::{BrokerError, Event, Link, Trust};

@@ -2,7 +2,7 @@
 //!
 //! Time is a parameter: the time since watching began.
 
-use super::node::{Led, Node};
+use super::node::{Node, Sight};
 use rootcast_wire::status::{StatusMessage, parse_status};
 use rootcast_wire::topic::TopicKind;
 use rootcast_wire::trigger::Targets;
@@ -23,6 +23,8 @@ pub struct Fleet {
     nodes: BTreeMap<NodeId, Node>,
     /// Nodes in the mesh, by the root's own count.
     mesh_size: Option<usize>,
+    /// Nodes in the mesh, by whoever made it.
+    expected: Option<usize>,
     root_connected: Option<bool>,
 }
 
@@ -43,7 +45,15 @@ impl Fleet {
     /// A fleet of which nothing is known. `targets` are the nodes that are meant; with a `rollout`, reports of others
     /// are passed over.
     pub fn new(topics: Topics, targets: Targets, rollout: Option<String>) -> Self {
-        Self { topics, targets, rollout, nodes: BTreeMap::new(), mesh_size: None, root_connected: None }
+        Self {
+            topics,
+            targets,
+            rollout,
+            nodes: BTreeMap::new(),
+            mesh_size: None,
+            expected: None,
+            root_connected: None,
+        }
     }
 
     /// Takes an MQTT message.
@@ -88,9 +98,14 @@ impl Fleet {
         Change::Known
     }
 
-    /// Says what a node's LED shows, where that is known better than from reports.
-    pub fn set_led(&mut self, id: NodeId, led: Led) {
-        self.nodes.entry(id).or_insert_with(|| Node::new(id)).led = Some(led);
+    /// Says how many nodes there are, where that is known.
+    pub fn expect(&mut self, nodes: usize) {
+        self.expected = Some(nodes);
+    }
+
+    /// Takes what is to be seen of a node, where it can be seen.
+    pub fn see(&mut self, sight: Sight<'_>) {
+        self.nodes.entry(sight.id).or_insert_with(|| Node::new(sight.id)).see(&sight);
     }
 
     /// The nodes that are meant, by id.
@@ -126,7 +141,7 @@ impl Fleet {
     /// Whether every node that is meant and can report has come to its end, and no more nodes are to be expected.
     pub fn is_done(&self, now: Duration) -> bool {
         let mut expected = self.nodes().filter(|node| node.reports).peekable();
-        let all_known = self.mesh_size.is_some_and(|size| self.nodes.len() >= size);
+        let all_known = self.expected.or(self.mesh_size).is_some_and(|size| self.nodes.len() >= size);
         expected.peek().is_some() && expected.all(Node::is_final) && (all_known || now >= CENSUS)
     }
 }

@@ -24,5 +24,6 @@ mod view;
 
 pub use fleet::Fleet;
 pub use follow::{End, follow};
+pub use node::{Led, Sight};
 pub use summary::Summary;
-pub use view::View;
+pub use view::{View, now};

@@ -30,6 +30,8 @@ pub struct Node {
     pub attempt: u8,
     /// The version that ran when it was first heard of.
     pub from: Option<String>,
+    /// The image that ran then.
+    pub from_image: Option<[u8; 32]>,
     /// The version that it is to run, or now runs.
     pub to: Option<String>,
     /// The hash of the image that runs.
@@ -42,13 +44,37 @@ pub struct Node {
     pub ended: Option<Duration>,
     /// What its LED shows, where that is known.
     pub(super) led: Option<Led>,
+    /// Bytes a second, where that can be seen.
+    seen_rate: Option<u64>,
     /// Times and bytes of the last seconds.
     meter: Vec<(Duration, u32)>,
+}
+
+/// What is to be seen of a virtual node, beyond what it reports.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    pub id: NodeId,
+    pub node_type: &'a NodeType,
+    pub is_root: bool,
+    /// 0 while it has no place in the mesh.
+    pub layer: u8,
+    pub parent: NodeId,
+    pub led: Led,
+    /// The version that runs; empty while nothing does.
+    pub version: &'a str,
+    /// Share of the file on flash, 0 to 100.
+    pub percent: u8,
+    /// Bytes of the file on flash.
+    pub bytes: u32,
+    /// Bytes a second that have come in lately.
+    pub rate: u32,
 }
 
 /// What a node's LED shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Led {
+    /// Nothing: no power, or a reset.
+    Off,
     /// No mesh.
     Red,
     /// The mesh is started but not joined.
@@ -92,12 +118,14 @@ impl Node {
             detail: String::new(),
             attempt: 0,
             from: None,
+            from_image: None,
             to: None,
             running: None,
             target: None,
             began: None,
             ended: None,
             led: None,
+            seen_rate: None,
             meter: Vec::new(),
         }
     }
@@ -119,7 +147,33 @@ impl Node {
         if self.from.is_none() && self.state.is_none() {
             self.from = status.version.as_deref().map(harmless);
         }
-        self.running = status.running.or(self.running);
+        self.runs(status.running);
+    }
+
+    fn runs(&mut self, image: Option<[u8; 32]>) {
+        self.running = image.or(self.running);
+        self.from_image = self.from_image.or(self.running);
+    }
+
+    /// Takes what is to be seen. Between two reports of a download it says more than they do.
+    pub(super) fn see(&mut self, sight: &Sight<'_>) {
+        self.reports = true;
+        self.is_root = sight.is_root;
+        self.led = Some(sight.led);
+        if self.node_type.as_ref() != Some(sight.node_type) {
+            self.set_type(sight.node_type);
+        }
+        self.layer = Some(sight.layer).filter(|layer| *layer > 0).or(self.layer);
+        self.parent = sight.parent.known().or(self.parent);
+        if self.from.is_none() && self.state.is_none() && !sight.version.is_empty() {
+            self.from = Some(harmless(sight.version));
+        }
+        self.seen_rate = None;
+        if self.state == Some(UpdateState::Downloading) {
+            self.progress = sight.percent;
+            self.bytes = self.bytes.max(sight.bytes);
+            self.seen_rate = Some(sight.rate.into());
+        }
     }
 
     /// Takes a report.
@@ -141,7 +195,7 @@ impl Node {
         self.error = report.error;
         self.detail = harmless(&report.detail).replace('\n', " ");
         self.attempt = report.attempt;
-        self.running = Some(report.running);
+        self.runs(Some(report.running));
         self.target = report.target.or(self.target);
         self.to = match report.state {
             UpdateState::Confirmed => running.or(self.to.take()),
@@ -184,6 +238,9 @@ impl Node {
 
     /// Bytes a second over the last seconds; `None` where nothing is being fetched.
     pub fn rate(&self) -> Option<u64> {
+        if self.seen_rate.is_some() {
+            return self.seen_rate.filter(|rate| *rate > 0);
+        }
         let ((first, before), (last, after)) = (self.meter.first()?, self.meter.last()?);
         let seconds = last.saturating_sub(*first).as_secs_f64();
         let bytes = after.checked_sub(*before)?;

@@ -119,7 +119,10 @@ impl Columns {
         let name = format!("{:<types$} {mac}", node.type_name());
         let state = format!("{:<STATE$}", state_name(node.state));
         let text = cut(&self.progress(node, now), self.right());
-        let dot = self.paint(led_colour(node.led()), "●");
+        let dot = match led_colour(node.led()) {
+            Some(colour) => self.paint(colour, "●"),
+            None => "○".to_string(),
+        };
         let branch = self.branch(row, &dot);
         let (state, text) = match node.outcome() {
             Outcome::Updated | Outcome::AlreadyThere => (self.paint(GREEN, &state), text),
@@ -183,24 +186,34 @@ const GREEN: &str = "32";
 const YELLOW: &str = "33";
 const BLUE: &str = "94";
 
-fn led_colour(led: Led) -> &'static str {
+fn led_colour(led: Led) -> Option<&'static str> {
     match led {
-        Led::Red => RED,
-        Led::Yellow => YELLOW,
-        Led::Green => GREEN,
-        Led::Blue => BLUE,
+        Led::Off => None,
+        Led::Red => Some(RED),
+        Led::Yellow => Some(YELLOW),
+        Led::Green => Some(GREEN),
+        Led::Blue => Some(BLUE),
     }
 }
 
-/// `1.0.0 → 1.1.0`, or the new image's hash where versions say nothing.
+/// `1.0.0 → 1.1.0`, or the images' hashes where versions say nothing (the Arduino core's never change).
 pub fn from_to(node: &Node) -> String {
     match (&node.from, &node.to) {
         (Some(from), Some(to)) if from != to => format!("{from} → {to}"),
-        _ => match (node.target.or(node.running), &node.to) {
-            (Some(hash), _) => format!("image {}", short_hash(&hash)),
-            (None, Some(to)) => to.clone(),
-            (None, None) => "?".to_string(),
+        _ => match (node.from_image, node.target.or(node.running)) {
+            (Some(from), Some(to)) => format!("{} → {}", short_hash(&from), short_hash(&to)),
+            _ => node.to.clone().unwrap_or_default(),
         },
+    }
+}
+
+/// What a node runs: its version, or the image's hash where that is no news.
+pub fn runs(node: &Node) -> String {
+    match (&node.to, node.running) {
+        (Some(version), _) if node.from.as_ref() != Some(version) => version.clone(),
+        (_, Some(hash)) => format!("image {}", short_hash(&hash)),
+        (Some(version), None) => version.clone(),
+        (None, None) => "an unknown image".to_string(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::fleet::Fleet;
 use super::node::{Node, Outcome, state_name};
-use super::picture::{failure, from_to, seconds, short_hash, width};
+use super::picture::{failure, from_to, runs, seconds, width};
 use super::screen::is_narrow;
 use super::tree;
 use crate::size::Bytes;
@@ -75,8 +75,7 @@ impl Summary {
         let unable = nodes.iter().filter(|node| !node.reports).count();
         let mut versions = BTreeMap::new();
         for node in nodes.iter().copied().filter(is_updated) {
-            let version = node.to.clone().or(node.running.map(|hash| format!("image {}", short_hash(&hash))));
-            *versions.entry(version.unwrap_or_default()).or_default() += 1;
+            *versions.entry(runs(node)).or_default() += 1;
         }
         let codes = nodes.iter().filter(|node| !is_updated(node)).filter_map(|node| node.error);
         Self {

@@ -1,7 +1,7 @@
 //! Fleets as they appear to a person: made of the very messages that nodes publish.
 
 use super::fleet::{Change, Fleet};
-use super::node::{Led, Outcome};
+use super::node::{Led, Outcome, Sight};
 use super::picture::{Canvas, picture};
 use super::summary::Summary;
 use rootcast_wire::status::Dialect;
@@ -291,7 +291,18 @@ fn a_rate_is_that_of_the_last_seconds() {
 fn the_led_follows_from_the_state_unless_it_is_known() {
     let mut mesh = Mesh::new().report(1, 1, UpdateState::Downloading, downloading(10));
     assert_eq!(mesh.fleet.node(id(1)).unwrap().led(), Led::Blue);
-    mesh.fleet.set_led(id(1), Led::Yellow);
+    mesh.fleet.see(Sight {
+        id: id(1),
+        node_type: &NodeType::Switch,
+        is_root: true,
+        layer: 1,
+        parent: id(1),
+        led: Led::Yellow,
+        version: "1.0.0",
+        percent: 12,
+        bytes: 1234,
+        rate: 99,
+    });
     assert_eq!(mesh.fleet.node(id(1)).unwrap().led(), Led::Yellow);
 }
 

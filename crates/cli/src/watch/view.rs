@@ -62,6 +62,13 @@ impl View {
         }
     }
 
+    /// Says what stands above the picture from now on.
+    pub fn set_title(&mut self, text: String) {
+        if let Self::Picture { title, .. } = self {
+            *title = text;
+        }
+    }
+
     /// Shows what a message changed.
     pub fn changed(
         &mut self,
@@ -136,7 +143,6 @@ fn line(node: &Node, now: Duration) -> String {
         (Outcome::Updated, _) => from_to(node),
         (Outcome::NotUpdated, _) => failure(node),
         (Outcome::AlreadyThere, _) => "runs this image already".to_string(),
-        (_, Some(UpdateState::Downloading)) if node.bytes > 0 => format!("from byte {}", node.bytes),
         (_, Some(UpdateState::Verifying | UpdateState::Installed)) => Bytes(node.bytes.into()).to_string(),
         _ => match (node.error, node.detail.as_str()) {
             (Some(_), _) => failure(node),

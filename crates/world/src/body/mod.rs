@@ -7,9 +7,12 @@
 //! | [`behaviour`] | what images do, good and bad |
 //! | [`http`] | an HTTP server in memory, with the manners of bad ones |
 //! | [`virtual_time`] | a whole world in one thread and no time at all, the same for the same seed |
+//! | [`sockets`] | nodes on a Tokio runtime, with real TCP, TLS, MQTT and UDP |
 
 pub mod behaviour;
 pub mod http;
 pub mod mesh;
 pub mod radio;
+pub mod sockets;
 pub mod virtual_time;
+mod wish;

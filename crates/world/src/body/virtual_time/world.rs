@@ -9,45 +9,17 @@ use crate::body::behaviour::{Behaviour, Behaviours};
 use crate::body::http::Server;
 use crate::body::mesh::{Link, Mesh};
 use crate::body::radio::{Radio, RadioEvent, Span};
+use crate::body::wish::Wish;
 use crate::bootloader::ImageCache;
 use crate::factory::Topology;
 use crate::flash::Violation;
 use crate::machine::Machine;
 use crate::random::Random;
 use rootcast_image::ImageHash;
-use rootcast_node::{Destination, Input, Instant, MeshState, Output, ResetReason};
+use rootcast_node::{Input, Instant, MeshState, ResetReason};
 use rootcast_wire::{ErrorCode, NodeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// What a node wants done, outliving the borrow of the node.
-enum Wish {
-    Led(rootcast_node::Colour),
-    Frame(Destination, Arc<[u8]>),
-    Subscribe(Arc<str>),
-    Publish { topic: String, payload: Vec<u8>, qos: u8, retain: bool },
-    Connect(String, u16),
-    Send(Vec<u8>),
-    Close,
-    Restart,
-}
-
-impl From<Output<'_>> for Wish {
-    fn from(output: Output<'_>) -> Self {
-        match output {
-            Output::Led(colour) => Self::Led(colour),
-            Output::SendFrame { to, bytes } => Self::Frame(to, bytes.into()),
-            Output::Subscribe { topic } => Self::Subscribe(topic.into()),
-            Output::Publish { topic, payload, qos, retain } => {
-                Self::Publish { topic: topic.to_owned(), payload: payload.to_vec(), qos, retain }
-            }
-            Output::Connect { host, port, .. } => Self::Connect(host.to_owned(), port),
-            Output::Send(bytes) => Self::Send(bytes.to_vec()),
-            Output::Close => Self::Close,
-            Output::Restart => Self::Restart,
-        }
-    }
-}
 
 /// Nodes, mesh, broker and servers in virtual time.
 pub struct World {
@@ -429,14 +401,14 @@ impl World {
         match wish {
             Wish::Led(colour) => self.stations[node].led = Some(colour),
             Wish::Frame(to, bytes) => self.radio.send(self.now.0, node, to, &bytes),
-            Wish::Subscribe(topic) => self.broker.subscriptions.push((node, topic)),
+            Wish::Subscribe(topic) => self.broker.subscriptions.push((node, topic.into())),
             Wish::Publish { topic, payload, qos, retain } => {
                 if self.stations[node].mqtt {
                     let (at, by) = (self.now, self.stations[node].id);
                     self.broker.publish(Published { at, by, topic, payload, qos, retain });
                 }
             }
-            Wish::Connect(host, port) => {
+            Wish::Connect { host, port, .. } => {
                 let station = &mut self.stations[node];
                 station.connections += 1;
                 let connection = station.connections;

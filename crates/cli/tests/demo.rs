@@ -1,0 +1,121 @@
+//! `rootcast demo`: a whole mesh, updated for real, and refusing for real.
+
+mod common;
+
+use common::{espressif, real_images, rootcast, text};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+/// Every object that a demo printed; the last one is the summary, or the error after it.
+fn objects(output: &Output) -> Vec<Value> {
+    let stdout = text(&output.stdout);
+    stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+fn summary(output: &Output) -> Value {
+    let found = objects(output).into_iter().find(|object| object["event"] == "summary");
+    found.unwrap_or_else(|| panic!("no summary: {}{}", text(&output.stdout), text(&output.stderr)))
+}
+
+fn demo(folder: &Path, arguments: &[&str]) -> Output {
+    rootcast(folder, &[&["demo", "--json"], arguments].concat())
+}
+
+/// The error codes that the nodes ended with.
+fn errors(summary: &Value) -> Vec<&str> {
+    let nodes = summary["nodes"].as_array().into_iter().flatten();
+    nodes.filter_map(|node| node["error"].as_str()).collect()
+}
+
+#[test]
+fn every_node_of_a_mesh_is_updated_and_its_flash_proves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = demo(folder.path(), &["--mode", "direct", "--keep", "chips"]);
+    let summary = summary(&output);
+    assert!(output.status.success(), "{summary}");
+    assert_eq!((summary["updated"].as_u64(), summary["boot_new_image"].as_u64()), (Some(12), Some(12)));
+    assert_eq!(
+        (summary["nvs_unchanged"].as_u64(), summary["forbidden_writes"].as_u64()),
+        (Some(12), Some(0))
+    );
+    let layers: std::collections::BTreeSet<_> =
+        summary["nodes"].as_array().unwrap().iter().map(|node| node["layer"].as_u64()).collect();
+    assert_eq!(layers.len(), 3, "{summary}");
+    assert_eq!(objects(&output).last(), Some(&summary), "the summary is the last line");
+
+    // A chip that was kept: its new slot is an image to Espressif's own tool.
+    let chips: Vec<_> =
+        fs::read_dir(folder.path().join("chips")).unwrap().flatten().map(|file| file.path()).collect();
+    let flashes: Vec<_> =
+        chips.iter().filter(|path| path.extension().is_some_and(|it| it == "flash")).collect();
+    assert_eq!(flashes.len(), 12);
+    let flash = fs::read(flashes[0]).unwrap();
+    fs::write(folder.path().join("slot.bin"), &flash[0x17_0000..0x2d_0000]).unwrap();
+    if let Some(printed) = espressif("esptool", folder.path(), &["image-info", "slot.bin"]) {
+        assert_eq!(printed.matches("(valid)").count(), 2, "{printed}");
+        assert!(printed.contains("App version: 1.1.0"), "{printed}");
+    }
+}
+
+#[test]
+fn without_a_terminal_a_demo_prints_lines_a_table_and_a_sentence() {
+    let output = rootcast(Path::new("."), &["demo", "--mode", "direct", "--nodes", "4", "--loss", "0.1"]);
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", text(&output.stderr));
+    assert!(
+        printed.contains("/switch/cmd/root {\"type\":\"ota_trigger\",\"url\":\"https://localhost:"),
+        "{printed}"
+    );
+    assert!(printed.contains("downloading"), "{printed}");
+    assert!(printed.contains("node               type"), "{printed}");
+    assert!(printed.contains("All 4 nodes run 1.1.0, confirmed in"), "{printed}");
+    assert!(!printed.contains('\x1b'), "no escape sequences: {printed:?}");
+}
+
+#[test]
+fn real_images_are_installed_by_nodes_of_their_chip() {
+    let Some(images) = real_images() else { return };
+    let (from, to) = (images.join("wallbox_s3/v2.5.0.bin"), images.join("wallbox_s3/v2.5.1.bin"));
+    let arguments =
+        ["--mode", "direct", "--from", from.to_str().unwrap(), "--to", to.to_str().unwrap(), "--nodes", "4"];
+    let output = demo(Path::new("."), &arguments);
+    assert!(output.status.success(), "{}", text(&output.stdout));
+    assert_eq!(objects(&output)[0]["chip"], "ESP32-S3");
+}
+
+#[test]
+fn an_image_for_another_chip_is_refused_by_every_node_and_one_too_large_too() {
+    let Some(images) = real_images() else { return };
+    let to = images.join("cheapspool_esp32/csd_2026-03-12.bin");
+    for (chip, code) in [("ESP32-C3", "wrong_chip"), ("ESP32", "image_too_large")] {
+        let arguments = ["--mode", "direct", "--chip", chip, "--to", to.to_str().unwrap(), "--nodes", "4"];
+        let output = demo(Path::new("."), &arguments);
+        assert_eq!(output.status.code(), Some(1), "{chip}");
+        let summary = summary(&output);
+        assert_eq!(errors(&summary), [code; 4], "{chip}: {summary}");
+        assert_eq!(summary["nvs_unchanged"], 4, "{chip}");
+    }
+}
+
+#[test]
+fn a_web_page_in_place_of_an_image_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("page.bin"), "<!DOCTYPE html><html>Sign in</html>").unwrap();
+    let output = demo(folder.path(), &["--mode", "direct", "--to", "page.bin", "--nodes", "3"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(errors(&summary(&output)), ["not_an_image"; 3]);
+    assert!(text(&output.stderr).contains("3 nodes were not updated"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn nodes_that_cannot_be_made_say_why() {
+    let Some(images) = real_images() else { return };
+    let from = images.join("cheapspool_esp32/csd_2026-03-12.bin");
+    let stderr = common::fails(Path::new("."), 1, &["demo", "--from", from.to_str().unwrap()]);
+    assert!(stderr.contains("its place has 1441792"), "{stderr}");
+}

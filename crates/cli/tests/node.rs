@@ -1,0 +1,160 @@
+//! `rootcast node`: a mesh of processes, with mosquitto as its broker and Python's HTTP server as its host.
+
+mod common;
+#[path = "common/mosquitto.rs"]
+mod mosquitto;
+
+use common::{fails, rootcast, succeeds, text};
+use mosquitto::{Mosquitto, free_port};
+use rootcast_image::{ChipId, writer::AppImageBuilder};
+use serde_json::Value;
+use std::fs::{self, File};
+use std::net::{TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a process may take to say what it should.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A process that ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a node whose output goes to `NAME.log`.
+fn node(folder: &Path, name: &str, arguments: &[&str]) -> Process {
+    let log = File::create(folder.join(format!("{name}.log"))).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_rootcast"))
+        .args(["node", "--json", "--flash", &format!("{name}.flash")])
+        .args(arguments)
+        .current_dir(folder)
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .expect("rootcast node starts");
+    Process(child)
+}
+
+/// Waits until a node's output has what is wanted.
+fn wait_for(folder: &Path, name: &str, wanted: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let log = fs::read_to_string(folder.join(format!("{name}.log"))).unwrap_or_default();
+        if log.contains(wanted) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{name} never said {wanted}:\n{log}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Python's HTTP server, which knows no Range; `None`, with a printed reason, where there is no Python.
+fn python_host(folder: &Path) -> Option<(Process, u16)> {
+    let port = free_port();
+    let started = Command::new("python3")
+        .args(["-m", "http.server", &port.to_string(), "--bind", "127.0.0.1"])
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(child) = started else {
+        println!("skipped: python3 is not installed");
+        return None;
+    };
+    let (process, deadline) = (Process(child), Instant::now() + PATIENCE);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "python3 -m http.server does not listen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Some((process, port))
+}
+
+/// A folder with an old and a new app.
+fn folder_with_apps() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, version) in [("old.bin", "1.0.0"), ("new.bin", "1.1.0")] {
+        let app = AppImageBuilder::new(ChipId::ESP32C3).version(version).size(300_000).build().unwrap();
+        fs::write(folder.path().join(name), app).unwrap();
+    }
+    folder
+}
+
+fn free_udp_address() -> String {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn a_mesh_of_processes_updates_from_a_plain_host_and_keeps_its_flash() {
+    let Some(broker) = Mosquitto::start("allow_anonymous true\nlog_type all", |_| {}) else { return };
+    let folder = folder_with_apps();
+    let folder = folder.path();
+    let Some((_host, port)) = python_host(folder) else { return };
+    succeeds(folder, &["keygen", "keys"]);
+    let trust = fs::read_to_string(folder.join("keys/signing-key.digest")).unwrap();
+    for app in ["old.bin", "new.bin"] {
+        succeeds(folder, &["sign", app, "--key", "keys/signing-key.pem", "-o", app]);
+    }
+    let names = ["root", "leaf1", "leaf2", "leaf3", "leaf4"];
+    for name in names {
+        succeeds(folder, &["flash", "--app", "old.bin", "-o", &format!("{name}.flash")]);
+    }
+    let (mesh, url) = (free_udp_address(), broker.url());
+    let trust = ["--trust", trust.trim()];
+    let mut processes =
+        vec![node(folder, "root", &[&["--root", "--broker", &url, "--listen", &mesh], &trust[..]].concat())];
+    for name in &names[1..] {
+        processes.push(node(
+            folder,
+            name,
+            &[&["--root-address", &mesh, "--type", "relay8"], &trust[..]].concat(),
+        ));
+    }
+    names.iter().for_each(|name| wait_for(folder, name, "\"joined\":true"));
+
+    let image = format!("http://127.0.0.1:{port}/new.bin");
+    let trigger =
+        ["trigger", &image, "--broker", &url, "--mode", "direct", "--watch", "--timeout", "120s", "--json"];
+    let output = rootcast(folder, &trigger);
+    let last: Value = serde_json::from_str(text(&output.stdout).lines().last().unwrap()).unwrap();
+    assert!(output.status.success(), "{last}");
+    assert_eq!(last["updated"], 5, "{last}");
+
+    // The processes end; what they were stays on their flash.
+    drop(processes);
+    for name in names {
+        let facts = common::json(folder, &["inspect", &format!("{name}.flash")]);
+        assert_eq!(facts["boot"][0]["slot"], "ota_1", "{name}");
+        assert_eq!(facts["slots"][1]["image"]["app"]["version"], "1.1.0", "{name}");
+    }
+    let again = node(folder, "leaf1", &["--root-address", &mesh]);
+    wait_for(folder, "leaf1", "\"version\":\"1.1.0\"");
+    drop(again);
+}
+
+#[test]
+fn a_node_that_cannot_be_one_says_why() {
+    let folder = folder_with_apps();
+    let folder = folder.path();
+    succeeds(folder, &["flash", "--app", "old.bin", "-o", "one.flash"]);
+    let cases: [(&[&str], i32, &str); 5] = [
+        (&["--flash", "missing.flash"], 1, "missing.flash"),
+        (&["--flash", "old.bin"], 1, "old.bin"),
+        (&["--flash", "one.flash", "--root"], 2, "a root needs --broker"),
+        (&["--flash", "one.flash", "--root-address", "192.0.2.1:47100"], 1, "loopback only"),
+        (&["--flash", "one.flash", "--ca", "old.bin"], 1, "no certificate in PEM form"),
+    ];
+    for (arguments, status, expected) in cases {
+        let stderr = fails(folder, status, &[&["node"], arguments].concat());
+        assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
+    }
+    let _first = node(folder, "one", &["--root-address", &free_udp_address()]);
+    wait_for(folder, "one", "started");
+    let stderr = fails(folder, 1, &["node", "--flash", "one.flash"]);
+    assert!(stderr.contains("in use by another process"), "{stderr}");
+}

@@ -1,0 +1,5 @@
+//! esp-hal's linker script.
+
+fn main() {
+    println!("cargo::rustc-link-arg=-Tlinkall.x");
+}
