@@ -10,7 +10,10 @@ use std::fs;
 use std::path::Path;
 
 /// What `esptool image-info` prints, as pairs of name and value, segments apart.
-fn image_info(folder: &Path, file: &str) -> Option<(BTreeMap<String, String>, Vec<Vec<String>>)> {
+/// Labelled lines, and the rows of the segment table.
+type ImageInfo = (BTreeMap<String, String>, Vec<Vec<String>>);
+
+fn image_info(folder: &Path, file: &str) -> Option<ImageInfo> {
     let printed = espressif("esptool", folder, &["image-info", file])?;
     let mut pairs = BTreeMap::new();
     let mut segments = Vec::new();

@@ -142,7 +142,12 @@ fn main() {
             spread.mean(spread.press_p95_ms),
             spread.missing,
         );
-        eprintln!("{} spread: {:.2} × the bound, {} s", scenario.name, spread.mean(spread.airtime_ratio), begun.elapsed().as_secs());
+        eprintln!(
+            "{} spread: {:.2} × the bound, {} s",
+            scenario.name,
+            spread.mean(spread.airtime_ratio),
+            begun.elapsed().as_secs()
+        );
         let mut row = format!("| {} |", scenario.name);
         for way in [Way::Direct, Way::UnicastTree, Way::Mupgrade] {
             let it = measure(&scenario, Method::Other(way), OTHERS_SEEDS.min(seeds));

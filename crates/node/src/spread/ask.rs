@@ -74,6 +74,7 @@ impl Spread {
     }
 
     /// Somebody asks another node. If it is for what this node lacks, too, and for as much, it speaks for this node.
+    #[expect(clippy::too_many_arguments, reason = "what one overheard request says, and the moment")]
     pub(super) fn overhear(
         &mut self,
         from: NodeId,

@@ -197,9 +197,9 @@ impl Neighbours {
 
     /// The most that can be had from neighbours nearer than `below`, and the least distance among those who have any.
     pub(super) fn best(&self, side: Side, below: u8, now: Instant) -> (u16, u8) {
-        let near = self.live(now).filter(|neighbour| {
-            neighbour.held[side as usize] > 0 && neighbour.hops[side as usize] < below
-        });
+        let near = self
+            .live(now)
+            .filter(|neighbour| neighbour.held[side as usize] > 0 && neighbour.hops[side as usize] < below);
         near.fold((0, u8::MAX), |(held, hops), neighbour| {
             (held.max(neighbour.held[side as usize]), hops.min(neighbour.hops[side as usize]))
         })

@@ -240,7 +240,8 @@ mod tests {
         let mut out = [0xEE; MAX_ADVERTISE_BYTES];
         let length = advertise.write(&mut out);
         let id = description().id().0.to_le_bytes();
-        let mut expected = std::vec![4, 3, 2, 1, id[0], id[1], id[2], id[3], 0x45, 0x23, 1, 0, 5, 0, 8, 7, 9, 1];
+        let mut expected =
+            std::vec![4, 3, 2, 1, id[0], id[1], id[2], id[3], 0x45, 0x23, 1, 0, 5, 0, 8, 7, 9, 1];
         expected.extend([0; 10]);
         expected.extend([0x11; 16]);
         assert_eq!(&out[..length], &expected[..]);
@@ -280,7 +281,10 @@ mod tests {
         assert_eq!(length, 11 + 456);
         assert_eq!(out[..12], [0xCA, 0x58, 1, 2, 3, 4, 255, 6, 7, 8, 0x89, 0x5A]);
         assert_eq!(Data::read(&out[..length]), Some(data.clone()));
-        assert!(data.packets().map(|(index, _)| index).eq([255, 36]), "after the last repair comes the first");
+        assert!(
+            data.packets().map(|(index, _)| index).eq([255, 36]),
+            "after the last repair comes the first"
+        );
     }
 
     #[test]

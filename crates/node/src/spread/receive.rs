@@ -98,7 +98,8 @@ impl Receiving {
 impl Spread {
     /// What this node lacks next: of its own object, or else of one that it relays.
     fn next_goal(&self) -> Option<(Side, u16)> {
-        if self.serving.is_busy_with(Side::Other) && self.other.as_ref().is_some_and(|it| it.cached.is_some()) {
+        if self.serving.is_busy_with(Side::Other) && self.other.as_ref().is_some_and(|it| it.cached.is_some())
+        {
             // The buffer is being sent from.
             return None;
         }

@@ -137,7 +137,15 @@ impl Serving {
     /// Where packets travel over many hops, senders less than three hops apart spoil each other's packets at those
     /// between them. A sender that hears the next one's burst therefore also waits for the one after that, which it does
     /// not hear: if there is one, the next one's packets say so.
-    pub(super) fn hear_burst(&mut self, me: u16, side: Side, data: &Data<'_>, ends: Instant, burst_ms: u64, now: Instant) {
+    pub(super) fn hear_burst(
+        &mut self,
+        me: u16,
+        side: Side,
+        data: &Data<'_>,
+        ends: Instant,
+        burst_ms: u64,
+        now: Instant,
+    ) {
         if self.last.is_some_and(|(last, block)| last == side && data.block <= block) {
             self.deep_at = Some(now);
             let after = if data.deep { burst_ms } else { 1 };
@@ -248,7 +256,13 @@ impl Spread {
     }
 
     /// Makes the next frame of what is being sent.
-    pub(super) fn send(&mut self, now: Instant, random: u32, store: &mut impl PageStore, out: &mut [u8]) -> Option<usize> {
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        random: u32,
+        store: &mut impl PageStore,
+        out: &mut [u8],
+    ) -> Option<usize> {
         if now < self.serving.hold_until || now.0 < self.serving.paid_us / 1_000 {
             return None;
         }

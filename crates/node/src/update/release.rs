@@ -34,6 +34,7 @@ pub(super) struct PatchPlan {
 }
 
 /// What is known of where a job's image comes from.
+#[expect(clippy::large_enum_variant, reason = "one per job, and there is no allocator to box with")]
 pub(super) enum Origin {
     /// The URL has not been asked yet, or names the image itself.
     Trigger,

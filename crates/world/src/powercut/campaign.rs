@@ -116,9 +116,9 @@ impl Campaign {
         for step in &recorded {
             for point in self.points(&step.operation, &mut random) {
                 count += 1;
-                let unstable = (count % 3 == 0).then(|| random.next_u64());
+                let unstable = count.is_multiple_of(3).then(|| random.next_u64());
                 let Some(content) = cut(step, &point, unstable) else { continue };
-                let second = self.second_step > 0 && count % self.second_step == 0;
+                let second = self.second_step > 0 && count.is_multiple_of(self.second_step);
                 let recovery = examiner.examine(content, random.next_u64(), second, images, &mut outcomes);
                 for step in &recovery {
                     let point = CutPoint::Seeded(random.next_u64());

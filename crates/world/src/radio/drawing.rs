@@ -67,10 +67,7 @@ fn plan(out: &mut String, places: Option<&[Place]>, links: &Links, rate: Rate, r
     let at = |node: usize| {
         let floor = places.and_then(|places| places.get(node)).map_or(0, |place| place.floor);
         let (x, y) = all[node];
-        (
-            MARGIN + f64::from(floor) * (room + 16.0) + (x - left) * scale,
-            MARGIN + 16.0 + (y - top) * scale,
-        )
+        (MARGIN + f64::from(floor) * (room + 16.0) + (x - left) * scale, MARGIN + 16.0 + (y - top) * scale)
     };
     for (node, parent) in links.tree(rate, 250).iter().enumerate() {
         if let Some((parent, _)) = parent {

@@ -68,7 +68,8 @@ impl Hostile {
     fn garbage(&mut self, object: u16, block: u16, sender: u16, random: &mut Random) -> Vec<u8> {
         let payload: Vec<u8> = (0..PACKET_BYTES).map(|_| random.next_u32() as u8).collect();
         let index = random.next_u32() as u8;
-        let data = Data { object, block, index, beyond: 100, sender, left: 3, deep: false, payload: &payload };
+        let data =
+            Data { object, block, index, beyond: 100, sender, left: 3, deep: false, payload: &payload };
         let mut out = vec![0; 300];
         let length = data.write(&mut out).unwrap_or(0);
         out.truncate(length);

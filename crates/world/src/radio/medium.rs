@@ -401,13 +401,6 @@ impl<P: Clone> Medium<P> {
             }
             let node = &mut self.nodes[heard.node];
             let followed = node.following.take_if(|following| following.transmission == transmission);
-            if std::env::var_os("LOSS").is_some() && heard.signal_dbm > -86.0 && frame.bytes > 200 { // TRACE
-                use std::sync::atomic::*; // TRACE
-                let k = match (&followed, &self.nodes[heard.node].following, self.nodes[heard.node].sending) { // TRACE
-                    (Some(f), ..) => { let l = self.rate.loss(f.signal_dbm, f.worst_mw, frame.bytes); LOSS[4].fetch_add((l*1000.0) as u64, Ordering::Relaxed); LOSS[5].fetch_add((self.rate.loss(f.signal_dbm, 0.0, frame.bytes)*1000.0) as u64, Ordering::Relaxed); 0 } // TRACE
-                    (None, Some(_), _) => 1, (None, None, true) => 2, _ => 3 }; // TRACE
-                LOSS[k].fetch_add(1, Ordering::Relaxed); // TRACE
-            } // TRACE
             let Some(following) = followed else { continue };
             let lost = self.rate.loss(following.signal_dbm, following.worst_mw, frame.bytes);
             if self.random.chance(lost) || self.is_lost_anyway(heard.node) {
@@ -462,5 +455,3 @@ impl<P: Clone> Medium<P> {
         self.now >= it.good_until && self.random.chance(bursts.loss)
     }
 }
-
-pub static LOSS: [std::sync::atomic::AtomicU64; 6] = [const { std::sync::atomic::AtomicU64::new(0) }; 6]; // TRACE

@@ -71,7 +71,10 @@ enum Piece {
     Segment,
     Acknowledgement,
     /// A piece of the image, for one node or for a whole subtree.
-    Image { piece: u32, to: Option<usize> },
+    Image {
+        piece: u32,
+        to: Option<usize>,
+    },
 }
 
 /// Runs a way until all who can have the image, or nothing moves any more.
@@ -161,7 +164,8 @@ impl Run {
                 // One node after another: their copies share the first hops.
                 for node in reached {
                     let first = self.next_hop(0, node);
-                    (0..self.total).for_each(|piece| self.nodes[0].queue.push_back((piece, Some(node), first)));
+                    (0..self.total)
+                        .for_each(|piece| self.nodes[0].queue.push_back((piece, Some(node), first)));
                 }
             }
             Way::Mupgrade => {
@@ -344,7 +348,9 @@ impl Run {
                 .all(|node| run.nodes[node].queue.is_empty() && run.medium.queued(node, Class::Bulk) == 0)
         };
         match self.way {
-            Way::Direct => self.nodes.iter().all(|it| it.unsent == 0 && it.flying == 0 || it.count == self.total),
+            Way::Direct => {
+                self.nodes.iter().all(|it| it.unsent == 0 && it.flying == 0 || it.count == self.total)
+            }
             Way::UnicastTree => idle(self),
             Way::Mupgrade => {
                 if !idle(self) {

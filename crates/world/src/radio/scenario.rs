@@ -221,12 +221,8 @@ pub enum Method {
 
 impl Method {
     /// All, the ones to compare with first.
-    pub const ALL: [Self; 4] = [
-        Self::Other(Way::Direct),
-        Self::Other(Way::UnicastTree),
-        Self::Other(Way::Mupgrade),
-        Self::Spread,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::Other(Way::Direct), Self::Other(Way::UnicastTree), Self::Other(Way::Mupgrade), Self::Spread];
 
     /// Its word on the command line.
     #[must_use]
@@ -292,13 +288,17 @@ impl Scenario {
             return Err(wrong("image.bytes", self.image.bytes, "1 to 1572864"));
         }
         if let Some(event) = self.event.iter().find(|event| event.node >= nodes || event.at_s < 0.0) {
-            return Err(wrong("event.node", event.node, "a node of this mesh, and a time that is not negative"));
+            return Err(wrong(
+                "event.node",
+                event.node,
+                "a node of this mesh, and a time that is not negative",
+            ));
         }
         for (place, node) in self.node.iter().enumerate() {
             let by_place = node.x_m.is_some() && node.y_m.is_some() && node.parent.is_none();
             let by_parent = node.x_m.is_none() && node.y_m.is_none();
             let parent_fits = node.parent.map_or(place == 0, |parent| parent < place);
-            if !by_place && !(by_parent && parent_fits) {
+            if !(by_place || by_parent && parent_fits) {
                 return Err(wrong(
                     "node",
                     place,
@@ -306,7 +306,8 @@ impl Scenario {
                 ));
             }
         }
-        if self.node.iter().any(|node| node.x_m.is_some()) && self.node.iter().any(|node| node.x_m.is_none()) {
+        if self.node.iter().any(|node| node.x_m.is_some()) && self.node.iter().any(|node| node.x_m.is_none())
+        {
             return Err(wrong("node", "mixed", "all nodes by their places, or all by their parents"));
         }
         Ok(())
@@ -401,6 +402,7 @@ impl Scenario {
 
     /// Links of a mesh of which only the tree is known: each node hears its parent as it says, its siblings and its
     /// parent's parent 10 dB worse than the weaker of the links between, and nobody else.
+    #[expect(clippy::needless_range_loop, reason = "pairs of nodes by number")]
     fn tree_links(&self) -> Links {
         let count = self.node.len();
         let mut signals = vec![vec![f64::NEG_INFINITY; count]; count];
