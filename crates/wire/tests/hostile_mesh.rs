@@ -99,7 +99,7 @@ fn frames_of_others_are_told_from_ours() {
     };
     assert_eq!(changed(0, 0x4f), FrameError::Magic);
     assert_eq!(changed(2, 2), FrameError::Version(2));
-    for kind in [0, 8, 31, 128, 255] {
+    for kind in [0, 9, 31, 128, 255] {
         assert_eq!(changed(3, kind), FrameError::Kind(kind));
     }
     assert_eq!(changed(11, 1), FrameError::Field("source"), "an id has 48 bits");

@@ -115,7 +115,14 @@ impl Demo {
         let (table, before, violations) = (stage.table.clone(), stage.before.clone(), stage.violations());
         let mut machines = stage.strike().await;
         let (end, summary) = followed?;
-        let evidence = Evidence::find(&mut machines, &before, &table, images.new_hash, violations);
+        let evidence = Evidence::find(
+            &mut machines,
+            &before,
+            &table,
+            images.new_hash,
+            |id| summary.says_updated(id),
+            violations,
+        );
         if let Some(folder) = &self.keep {
             keep(folder, &machines, &images.new_name, &images.new)?;
         }

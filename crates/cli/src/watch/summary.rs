@@ -6,8 +6,8 @@ use super::picture::{failure, from_to, runs, seconds, width};
 use super::screen::is_narrow;
 use super::tree;
 use crate::size::Bytes;
-use rootcast_wire::ErrorCode;
 use rootcast_wire::text::Hex;
+use rootcast_wire::{ErrorCode, NodeId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -95,6 +95,11 @@ impl Summary {
     /// Whether every node that was meant and can report runs the new image, and there is one.
     pub fn is_success(&self) -> bool {
         self.not_updated == 0 && self.updated > 0
+    }
+
+    /// Whether this node says that it runs the new image.
+    pub fn says_updated(&self, id: NodeId) -> bool {
+        self.nodes.iter().any(|line| line.id == id.0 && line.updated)
     }
 
     /// One sentence.

@@ -57,6 +57,6 @@ mod tests {
         assert!(many.direct_seconds > few.direct_seconds);
         assert!(estimate(1_300_000, 4, 10_000).direct_seconds > few.direct_seconds);
         assert_eq!(few.direct_seconds, 22 + 60);
-        assert_eq!(estimate(1_300_000, 4, 10_000_000).spread_seconds, 108 + 60 + 1);
+        assert_eq!(estimate(1_300_000, 4, 10_000_000).spread_seconds, 108 + 60);
     }
 }

@@ -245,7 +245,7 @@ mod tests {
         expected.extend([0; 10]);
         expected.extend([0x11; 16]);
         assert_eq!(&out[..length], &expected[..]);
-        assert_eq!(id, [0xE4, 0x5B, 0x6F, 0x81], "an object's id is part of the format");
+        assert_eq!(id, [0xA2, 0x9C, 0xFA, 0x8E], "an object's id is part of the format");
         assert_eq!(Advertise::read(&expected), Some(advertise));
     }
 

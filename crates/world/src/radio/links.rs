@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_row_beyond_reach_has_as_many_hops_as_links() {
-        let links = row(5, 100.0);
+        let links = row(5, 4000.0);
         assert_eq!(links.hops(Rate::Mbit1), [Some(0), None, None, None, None]);
         let near = row(4, 30.0);
         let hops = near.hops(Rate::Mbit24);
