@@ -1,24 +1,27 @@
 //! The end of a program that cannot go on: said in the log, noted for the next start, and a reset.
 
-use core::sync::atomic::{AtomicU32, Ordering};
 use esp_hal::ram;
 
 const NOTE: u32 = 0x5041_4E43;
 
-/// Lives in RTC memory, which a reset leaves alone.
+/// Lives in RTC memory, which a reset leaves alone; after a power failure it holds anything but the note.
 #[ram(unstable(rtc_fast, persistent))]
-static PANICKED: AtomicU32 = AtomicU32::new(0);
+static mut PANICKED: u32 = 0;
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     esp_println::println!("\n{info}");
-    PANICKED.store(NOTE, Ordering::Relaxed);
+    // SAFETY: nothing else runs any more.
+    unsafe { (&raw mut PANICKED).write_volatile(NOTE) };
     esp_hal::system::software_reset()
 }
 
-/// Whether the last start ended in a panic; forgotten once asked.
+/// Whether the last start ended in a panic; forgotten once asked. To be called once, before anything else runs.
 pub fn take_note() -> bool {
-    let noted = PANICKED.load(Ordering::Relaxed) == NOTE;
-    PANICKED.store(0, Ordering::Relaxed);
-    noted
+    // SAFETY: one core, called before there is a second task.
+    unsafe {
+        let noted = (&raw const PANICKED).read_volatile() == NOTE;
+        (&raw mut PANICKED).write_volatile(0);
+        noted
+    }
 }
