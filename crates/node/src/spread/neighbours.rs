@@ -16,10 +16,10 @@ const SILENT_MS: u64 = 40_000;
 const BLOCKED_MS: u64 = 300_000;
 
 /// A signal above this, in dBm, counts as being as good as it needs to be.
-const GOOD_SIGNAL_DBM: i32 = -80;
+const GOOD_SIGNAL_DBM: i32 = -86;
 
 /// A signal below this, in dBm, loses packets, and more when others send far away.
-const POOR_SIGNAL_DBM: i32 = -88;
+const POOR_SIGNAL_DBM: i32 = -94;
 
 /// A neighbour that sent in the last so many milliseconds counts as one that sends.
 const SENDER_MS: u64 = 10_000;
@@ -176,7 +176,7 @@ impl Neighbours {
         let hops = |neighbour: &Neighbour| {
             let cost = match i32::from(neighbour.signal_dbm) {
                 POOR_SIGNAL_DBM.. => 1,
-                -94..POOR_SIGNAL_DBM => 2,
+                -95..POOR_SIGNAL_DBM => 2,
                 -97..-94 => 5,
                 _ => 10,
             };

@@ -68,6 +68,9 @@ pub struct Bound {
     /// Nodes that have to send, the source included: at least as many as there are hops, and at least as many as there
     /// are nodes of which no two share a neighbour.
     pub senders: u32,
+    /// How often each byte is sent when somebody who knows every link chooses who sends how much, one after another,
+    /// without collisions, without requests and with an ideal code: not a bound, but what is within reach.
+    pub oracle_sends: f64,
     /// Hops to the furthest node.
     pub hops: u32,
     /// Airtime in seconds.
@@ -90,8 +93,51 @@ impl Bound {
         let once_s = frames * frame_us / 1e6;
         let waits_s = frames * rate.access_us() as f64 / 1e6;
         let time_s = f64::from(furthest.clamp(1, 3)) * (once_s + waits_s);
-        Self { senders, hops: furthest, airtime_s: once_s * f64::from(senders), time_s }
+        let oracle_sends = oracle(links, rate).max(f64::from(senders));
+        Self { senders, oracle_sends, hops: furthest, airtime_s: once_s * f64::from(senders), time_s }
     }
+}
+
+/// Chooses, again and again, the node that holds everything whose sends bring the others furthest forward, and lets it
+/// send until one more node has everything, or several, whichever is better.
+fn oracle(links: &Links, rate: Rate) -> f64 {
+    let count = links.len();
+    let share = |from: usize, to: usize| 1.0 - links.loss(from, to, rate, ESP_NOW_V1_BYTES);
+    let shares: Vec<Vec<(usize, f64)>> = (0..count)
+        .map(|from| links.heard(from).iter().map(|it| (it.node, share(from, it.node))).collect())
+        .collect();
+    let reached: Vec<bool> = links.hops(rate).iter().map(Option::is_some).collect();
+    let mut lacks: Vec<f64> = reached.iter().map(|reached| f64::from(u8::from(*reached))).collect();
+    if let Some(source) = lacks.first_mut() {
+        *source = 0.0;
+    }
+    let mut total = 0.0;
+    while lacks.iter().any(|lack| *lack > 1e-9) {
+        let mut best = (0.0, 0, 0.0);
+        for from in (0..count).filter(|from| reached[*from] && lacks[*from] <= 1e-9) {
+            let open = || shares[from].iter().filter(|(to, share)| lacks[*to] > 1e-9 && *share > 0.05);
+            let mut ends: Vec<f64> = open().map(|(to, share)| lacks[*to] / share).collect();
+            ends.sort_by(f64::total_cmp);
+            for sends in ends {
+                let gain: f64 = open().map(|(to, share)| lacks[*to].min(sends * share)).sum();
+                // Half of the weight on those who are finished: progress alone would spread itself thin.
+                let finished = open().filter(|(to, share)| lacks[*to] <= sends * share + 1e-9).count();
+                let worth = (gain + finished as f64) / sends;
+                if worth > best.0 {
+                    best = (worth, from, sends);
+                }
+            }
+        }
+        let (worth, from, sends) = best;
+        if worth <= 0.0 {
+            break;
+        }
+        total += sends;
+        for (to, share) in &shares[from] {
+            lacks[*to] = (lacks[*to] - sends * share).max(0.0);
+        }
+    }
+    total
 }
 
 /// Reached nodes, the source aside, of which no two share a neighbour (nor are neighbours): each needs a sender of its
@@ -115,4 +161,41 @@ fn packing(links: &Links, rate: Rate, hops: &[Option<u32>]) -> u32 {
         count += 1;
     }
     count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_domain_needs_one_sender_and_a_chain_one_for_each_hop() {
+        let together = Links::from_signals(vec![vec![-50.0; 20]; 20]);
+        let bound = Bound::new(&together, Rate::Mbit1, false, 1_000_000, 0.0);
+        assert_eq!((bound.senders, bound.hops), (1, 1));
+        assert!((bound.airtime_s - 4_000.0 * 0.002_536).abs() < 0.01, "{bound:?}");
+        let with_loss = Bound::new(&together, Rate::Mbit1, false, 1_000_000, 0.1);
+        assert!((with_loss.airtime_s * 0.9 - bound.airtime_s).abs() < 0.01);
+        let mut signals = vec![vec![f64::NEG_INFINITY; 4]; 4];
+        for node in 0..3 {
+            (signals[node][node + 1], signals[node + 1][node]) = (-60.0, -60.0);
+        }
+        let chain = Bound::new(&Links::from_signals(signals), Rate::Mbit1, false, 1_000_000, 0.0);
+        assert_eq!((chain.senders, chain.hops), (3, 3));
+        assert!((chain.oracle_sends - 3.0).abs() < 0.01, "{chain:?}");
+    }
+
+    #[test]
+    fn times_are_those_of_the_wanted_nodes() {
+        let outcome = Outcome {
+            finished_s: vec![Some(0.0), Some(3.0), Some(1.0), Some(2.0), None],
+            wanted: vec![false, true, true, true, true],
+            presses_ms: (1..=100).map(f64::from).collect(),
+            ..Outcome::default()
+        };
+        assert_eq!(outcome.time_until(0.5), Some(2.0));
+        assert_eq!(outcome.time_until(0.75), Some(3.0));
+        assert_eq!(outcome.time_until(1.0), None);
+        assert_eq!(outcome.missing(), 1);
+        assert_eq!(outcome.press_p95_ms(), Some(95.0));
+    }
 }

@@ -413,10 +413,6 @@ impl Mesh {
             }
             let Some(frame) = self.next_frame(node, now) else { break };
             let airtime_us = self.medium.rate().esp_now_us(frame.len());
-            if std::env::var_os("TRACE").is_some() {
-                // TRACE
-                trace(self.medium.now(), node, &frame[..frame.len() - 8]); // TRACE
-            } // TRACE
             let (bytes, payload) = (frame.len(), Payload::Spread(frame));
             self.medium.send(node, Outgoing { to: None, bytes, airtime_us, class: Class::Bulk, payload });
         }
@@ -560,30 +556,3 @@ impl Station {
         self.image.is_some_and(|image| self.slot.holds(&images[image]))
     }
 }
-
-fn trace(now: u64, node: usize, b: &[u8]) {
-    // TRACE
-    if let Some(d) = Data::read(b) {
-        eprintln!("{:9.1} {node:3} DATA {} #{} left {}", now as f64 / 1e3, d.block, d.index, d.left);
-    }
-    // TRACE
-    else if let Ok(Frame { body: Body::Spread { kind, bytes }, .. }) = Frame::parse(b) {
-        // TRACE
-        if kind == REQUEST {
-            let r = Request::read(bytes).unwrap();
-            eprintln!(
-                "{:9.1} {node:3} REQ {} need {} of {} {}",
-                now as f64 / 1e3,
-                r.block,
-                r.need,
-                (r.sender.0 - 0x0024_0AC4_0001) / 0x101,
-                r.relays
-            );
-        }
-        // TRACE
-        else {
-            let a = Advertise::read(bytes).unwrap();
-            eprintln!("{:9.1} {node:3} ADV held {} hops {}", now as f64 / 1e3, a.held, a.hops);
-        } // TRACE
-    } // TRACE
-} // TRACE
