@@ -6,6 +6,7 @@ mod inspect;
 mod keygen;
 mod node;
 mod sign;
+mod simulate;
 mod trigger;
 
 use crate::error::Error;
@@ -21,6 +22,7 @@ pub enum Command {
     Sign(sign::Sign),
     Flash(flash::Flash),
     Node(Box<node::NodeArguments>),
+    Simulate(simulate::Simulate),
     Trigger(Box<trigger::TriggerArguments>),
 }
 
@@ -34,6 +36,7 @@ impl Command {
             Self::Sign(command) => command.run(output),
             Self::Flash(command) => command.run(output),
             Self::Node(command) => command.run(output),
+            Self::Simulate(command) => command.run(output),
             Self::Trigger(command) => command.run(output),
         }
     }
