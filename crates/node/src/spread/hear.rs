@@ -72,7 +72,7 @@ impl Spread {
             // Blocks are taken in order: who asks for block n holds n blocks.
             neighbour.held[side as usize] = request.block;
         }
-        if neighbour.asks_too_much(request.block, request.relays, now) {
+        if neighbour.asks_too_much(request.block, now) {
             return;
         }
         if request.sender == self.me {

@@ -198,14 +198,14 @@ impl Spread {
 
     pub(super) fn strand(&self, side: Side) -> Option<&Strand> {
         match side {
-            Side::Own => self.own.as_ref(),
+            Side::Own => self.own.as_ref().filter(|_| !self.refused),
             Side::Other => self.other.as_ref().map(|other| &other.strand),
         }
     }
 
     pub(super) fn strand_mut(&mut self, side: Side) -> Option<&mut Strand> {
         match side {
-            Side::Own => self.own.as_mut(),
+            Side::Own => self.own.as_mut().filter(|_| !self.refused),
             Side::Other => self.other.as_mut().map(|other| &mut other.strand),
         }
     }

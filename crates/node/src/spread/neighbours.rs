@@ -28,11 +28,11 @@ const SENDER_MS: u64 = 10_000;
 const MAX_REQUESTS_PER_BLOCK: u8 = 16;
 const PER_BLOCK_S: u32 = 30;
 
-/// A neighbour may begin again from an earlier block so often in [`BEGIN_AGAIN_S`].
-const MAX_BEGIN_AGAIN: u8 = 2;
-const BEGIN_AGAIN_S: u32 = 120;
-/// A relay asks for whom it relays, and those may be at different blocks.
-const MAX_BEGIN_AGAIN_RELAY: u8 = 24;
+/// Blocks that a neighbour may ask for in [`AGAIN_S`] although it had asked for later ones before: a node that restarts
+/// asks for the first again, with the digests, and goes on where it was. A relay asks for whom it relays, too, and those
+/// may be at different blocks; the limit serves both.
+const MAX_AGAIN: u8 = 48;
+const AGAIN_S: u32 = 240;
 
 #[derive(Clone, Debug)]
 pub(super) struct Neighbour {
@@ -59,7 +59,9 @@ struct Requests {
     count: u8,
     /// Seconds are exact enough, and small.
     since_s: u32,
-    begun_again: u8,
+    /// The highest block asked for, and how often it was a lower one since.
+    highest: u16,
+    again: u8,
     again_since_s: u32,
 }
 
@@ -78,6 +80,14 @@ impl Neighbours {
             neighbour.held[side as usize] = 0;
             neighbour.hops[side as usize] = u8::MAX;
             neighbour.requests = Requests::default();
+        }
+    }
+
+    /// What neighbours hold of the own object they hold of the other one from now on.
+    pub(super) fn hand_over(&mut self) {
+        for neighbour in &mut self.table {
+            neighbour.held.swap(0, 1);
+            neighbour.hops.swap(0, 1);
         }
     }
 
@@ -245,20 +255,21 @@ impl Neighbour {
 
     /// Whether this request is one too many: nobody's radio is to be captured by a node that never has enough, or that
     /// has enough and begins again.
-    pub(super) fn asks_too_much(&mut self, block: u16, relays: bool, now: Instant) -> bool {
+    pub(super) fn asks_too_much(&mut self, block: u16, now: Instant) -> bool {
         let requests = &mut self.requests;
         let now_s = (now.0 / 1_000) as u32;
-        if block < requests.block {
-            if now_s.wrapping_sub(requests.again_since_s) > BEGIN_AGAIN_S {
-                requests.begun_again = 0;
-                requests.again_since_s = now_s;
-            }
-            if requests.begun_again >= if relays { MAX_BEGIN_AGAIN_RELAY } else { MAX_BEGIN_AGAIN } {
-                return true;
-            }
-            requests.begun_again += 1;
+        if now_s.wrapping_sub(requests.again_since_s) > AGAIN_S {
+            requests.again = 0;
+            requests.again_since_s = now_s;
         }
         if requests.block != block || now_s.wrapping_sub(requests.since_s) > PER_BLOCK_S {
+            if block < requests.highest {
+                if requests.again >= MAX_AGAIN {
+                    return true;
+                }
+                requests.again += 1;
+            }
+            requests.highest = requests.highest.max(block);
             requests.block = block;
             requests.count = 0;
             requests.since_s = now_s;

@@ -235,7 +235,7 @@ impl Spread {
             if page < lists {
                 self.digests.take_list(page, bytes);
             } else if !store.write(page - lists, bytes) {
-                self.refused = true;
+                self.refuse(now, random);
                 return;
             }
         }

@@ -81,6 +81,21 @@ impl Spread {
         self.aim(now, random);
     }
 
+    /// The store does not take this node's own object: from now on it is another's.
+    pub(super) fn refuse(&mut self, now: Instant, random: u32) {
+        self.refused = true;
+        self.serving.forget(Side::Own);
+        let Some(own) = &self.own else { return };
+        if self.other.as_ref().is_some_and(|other| other.source) {
+            return;
+        }
+        let description = own.description.clone();
+        self.drop_other();
+        self.neighbours.hand_over();
+        self.other = Some(Other::new(Strand::new(description, 0, MAX_HOPS, now, random), false, now));
+        self.look_upstream(now);
+    }
+
     /// The object that this node passes on without using it.
     #[must_use]
     pub fn other(&self) -> Option<ObjectId> {

@@ -399,7 +399,7 @@ impl Mesh {
             it.finished = Some(now_us);
         }
         let held = it.spread.file_pages_held();
-        if self.restarts == Some(node) && held != it.held {
+        if self.restarts == Some(node) && held > it.held {
             it.held = held;
             self.suffer(Fault::Restart(node));
         }
