@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use rootcast_trust::KeyDigest;
+use rootcast_wire::Mode;
 use std::time::Duration;
 
 /// A key digest: 64 hexadecimal digits.
@@ -23,6 +24,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let number: Option<u64> = digits.parse().ok().filter(|_| digits.bytes().all(|c| c.is_ascii_digit()));
     let time = number.and_then(|number| number.checked_mul(unit)).filter(|time| *time > 0);
     time.map(Duration::from_millis).ok_or_else(|| format!("\"{text}\" is not a time: write 90s, 20m or 2h"))
+}
+
+/// How an image travels.
+pub fn mode(text: &str) -> Result<Mode, String> {
+    Mode::from_name(text).ok_or_else(|| "the mode is direct or spread".to_string())
 }
 
 /// A share from 0 to 0.9: of frames that get lost.

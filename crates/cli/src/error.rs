@@ -132,6 +132,18 @@ impl Error {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// True if a summary has been printed that says it node by node: programs need no second object.
+    pub fn is_in_summary(&self) -> bool {
+        matches!(
+            self,
+            Self::NotUpdated { .. }
+                | Self::NotFinished { .. }
+                | Self::NoAnswer { .. }
+                | Self::Interrupted { .. }
+                | Self::Evidence
+        )
+    }
+
     /// What to do about it, if there is something to add.
     pub fn advice(&self) -> Option<String> {
         let text = match self {

@@ -1,6 +1,6 @@
 //! What a command prints: lines for people, or with `--json` one object a line. Results go to standard output, errors
-//! to standard error; with `--json` the error is an object on standard output too, so that the last line always says how
-//! it ended.
+//! to standard error; with `--json` the error is an object on standard output too, unless the summary says it: the last
+//! line always says how it ended.
 
 use crate::error::Error;
 use serde::Serialize;
@@ -53,7 +53,7 @@ impl Output {
             return;
         }
         let (text, advice) = (harmless(&error.to_string()), error.advice());
-        if self.json {
+        if self.json && !error.is_in_summary() {
             let _ = self.object(&Failure { event: "error", error: &text, advice: advice.as_deref() });
         }
         let mut stderr = io::stderr();

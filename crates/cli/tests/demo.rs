@@ -64,6 +64,14 @@ fn every_node_of_a_mesh_is_updated_and_its_flash_proves_it() {
 }
 
 #[test]
+fn a_mesh_shares_an_image_that_its_root_fetched() {
+    let output = demo(Path::new("."), &["--mode", "spread", "--nodes", "4"]);
+    let summary = summary(&output);
+    assert!(output.status.success(), "{summary}");
+    assert_eq!(summary["boot_new_image"], 4);
+}
+
+#[test]
 fn without_a_terminal_a_demo_prints_lines_a_table_and_a_sentence() {
     let output = rootcast(Path::new("."), &["demo", "--mode", "direct", "--nodes", "4", "--loss", "0.1"]);
     let printed = text(&output.stdout);
@@ -110,6 +118,11 @@ fn a_real_image_larger_than_the_slot_is_refused_by_every_node_for_its_size() {
     let output = demo(Path::new("."), &arguments);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(errors(&summary(&output)), ["image_too_large"; 4]);
+    assert_eq!(
+        objects(&output).last(),
+        Some(&summary(&output)),
+        "the summary is the last line, also of a failure"
+    );
 }
 
 #[test]

@@ -206,7 +206,7 @@ fn watching_succeeds_when_every_node_is_confirmed() {
     let printed = text(&output.stdout);
     assert!(output.status.success(), "{printed}{}", text(&output.stderr));
     assert!(printed.contains("a0:b1:c2:00:00:01  switch   layer 1  downloading"), "{printed}");
-    assert!(printed.contains("All 2 nodes run image 02020202, confirmed in"), "{printed}");
+    assert!(printed.contains("All 2 nodes run 1.1.0, confirmed in"), "{printed}");
     assert!(!printed.contains('\x1b'), "no terminal, no escape sequences: {printed:?}");
 }
 

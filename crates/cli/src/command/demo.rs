@@ -37,8 +37,8 @@ pub struct Demo {
     loss: f64,
 
     /// How the image travels: every node fetches it (direct), or the root does and the mesh shares it (spread)
-    #[arg(long, value_parser = ["direct", "spread"])]
-    mode: Option<String>,
+    #[arg(long, value_parser = arguments::mode)]
+    mode: Option<Mode>,
 
     /// The app image that the nodes run at first; their chip follows from it
     #[arg(long, value_name = "OLD.bin")]
@@ -94,7 +94,7 @@ struct Ended<'a> {
 
 impl Demo {
     pub fn run(self, output: &mut Output) -> Result<(), Error> {
-        let images = Images::prepare(self.from.as_deref(), self.to.as_deref(), self.chip)?;
+        let images = Images::prepare(self.from.as_deref(), self.to.as_deref(), self.chip, self.mode)?;
         arguments::runtime()?.block_on(self.play(&images, output))
     }
 
@@ -169,7 +169,7 @@ impl Demo {
         let mut trigger = Trigger::new();
         // The URL was made here and is short.
         let _ = trigger.url.push_str(url);
-        trigger.mode = self.mode.as_deref().and_then(Mode::from_name);
+        trigger.mode = self.mode;
         let mut message = String::new();
         // Writing to a String cannot fail.
         let _ = trigger.write_json(&mut message);

@@ -7,7 +7,7 @@ use crate::watch::{End, Fleet, Summary, View, follow};
 use crate::{arguments, files, size};
 use clap::Args;
 use rootcast_wire::trigger::Targets;
-use rootcast_wire::{Command, Topics, Trigger, parse_command};
+use rootcast_wire::{Command, Mode, Topics, Trigger, parse_command};
 use rootcast_world::body::sockets::BrokerAddress;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -48,8 +48,8 @@ pub struct TriggerArguments {
     targets: Vec<String>,
 
     /// How the image travels: every node fetches it (direct), or the root does and the mesh shares it (spread)
-    #[arg(long, value_parser = ["direct", "spread"])]
-    mode: Option<String>,
+    #[arg(long, value_parser = arguments::mode)]
+    mode: Option<Mode>,
 
     /// SHA-256 of the file, as sha256sum prints it; nodes refuse any other
     #[arg(long, value_name = "HEX")]
@@ -121,7 +121,7 @@ impl TriggerArguments {
             }
         };
         add("targets", (!self.targets.is_empty()).then(|| json!(self.targets)));
-        add("mode", self.mode.as_ref().map(|mode| json!(mode)));
+        add("mode", self.mode.map(|mode| json!(mode.name())));
         add("sha256", self.sha256.as_ref().map(|digits| json!(digits)));
         add("size", self.size.map(|size| json!(size)));
         add("version", self.version.as_ref().map(|version| json!(version)));

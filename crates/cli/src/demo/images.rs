@@ -5,10 +5,13 @@ use crate::files;
 use rootcast_image::writer::AppImageBuilder;
 use rootcast_image::{AppImage, ChipId, ImageError, ImageHash, ImageVerifier};
 use rootcast_trust::sign::{KeyKind, SignError, SigningKey, sign_image};
+use rootcast_wire::Mode;
 use std::path::{Path, PathBuf};
 
 /// Bytes of images made on the spot: as large as a small application with Wi-Fi.
 const IMAGE_BYTES: usize = 1_000_000;
+/// The same where the mesh shares the image: its radio carries some kilobytes a second, and nobody wants to wait.
+const SHARED_IMAGE_BYTES: usize = 250_000;
 /// What images made on the spot call themselves.
 const PROJECT: &str = "rootcast-demo";
 const OLD_VERSION: &str = "1.0.0";
@@ -30,7 +33,13 @@ pub struct Images {
 impl Images {
     /// Real images where they are given, made ones where not. The nodes get the chip that the old image is for. A new
     /// file that is no image is served as it is: the nodes have to cope.
-    pub fn prepare(from: Option<&Path>, to: Option<&Path>, chip: ChipId) -> Result<Self, Error> {
+    pub fn prepare(
+        from: Option<&Path>,
+        to: Option<&Path>,
+        chip: ChipId,
+        mode: Option<Mode>,
+    ) -> Result<Self, Error> {
+        let size = if mode == Some(Mode::Spread) { SHARED_IMAGE_BYTES } else { IMAGE_BYTES };
         let key = SigningKey::generate(KeyKind::EcdsaP256)
             .map_err(|error| Error::Sign { path: PathBuf::from("the demo's key"), error })?;
         let signed = |path: &Path, bytes: &[u8]| {
@@ -38,7 +47,7 @@ impl Images {
                 .map_err(|error| Error::Sign { path: path.to_path_buf(), error })
         };
         let (chip, old) = match from {
-            None => (chip, signed(Path::new(PROJECT), &make(chip, OLD_VERSION)?)?),
+            None => (chip, signed(Path::new(PROJECT), &make(chip, OLD_VERSION, size)?)?),
             Some(path) => {
                 let bytes = files::read(path)?;
                 let image =
@@ -48,7 +57,7 @@ impl Images {
         };
         let (new, new_name) = match to {
             None => (
-                signed(Path::new(PROJECT), &make(chip, NEW_VERSION)?)?,
+                signed(Path::new(PROJECT), &make(chip, NEW_VERSION, size)?)?,
                 format!("{PROJECT}-{NEW_VERSION}.bin"),
             ),
             Some(path) => {
@@ -66,9 +75,9 @@ impl Images {
     }
 }
 
-fn make(chip: ChipId, version: &str) -> Result<Vec<u8>, Error> {
+fn make(chip: ChipId, version: &str, size: usize) -> Result<Vec<u8>, Error> {
     // Both versions share their seed: as two versions of one application do, they differ in little.
-    let builder = AppImageBuilder::new(chip).project(PROJECT).version(version).size(IMAGE_BYTES);
+    let builder = AppImageBuilder::new(chip).project(PROJECT).version(version).size(size);
     builder.build().map_err(|error| Error::Usage(format!("no image can be made for {chip}: {error}")))
 }
 

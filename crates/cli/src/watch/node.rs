@@ -182,8 +182,10 @@ impl Node {
             self.state != Some(report.state) || self.error != report.error || self.attempt != report.attempt;
         let known = |version: Option<&str>| version.filter(|version| !version.is_empty()).map(harmless);
         let running = known(Some(&report.version));
+        let runs_new = matches!(report.state, UpdateState::Trial | UpdateState::Confirmed);
         if self.from.is_none() {
-            self.from = known(report.from_version.as_deref()).or_else(|| running.clone());
+            self.from =
+                known(report.from_version.as_deref()).or_else(|| running.clone().filter(|_| !runs_new));
         }
         self.reports = true;
         self.set_type(&report.node_type);
