@@ -36,7 +36,7 @@ fn errors(summary: &Value) -> Vec<&str> {
 #[test]
 fn every_node_of_a_mesh_is_updated_and_its_flash_proves_it() {
     let folder = tempfile::tempdir().unwrap();
-    let output = demo(folder.path(), &["--mode", "direct", "--keep", "chips"]);
+    let output = demo(folder.path(), &["--keep", "chips"]);
     let summary = summary(&output);
     assert!(output.status.success(), "{summary}");
     assert_eq!((summary["updated"].as_u64(), summary["boot_new_image"].as_u64()), (Some(12), Some(12)));

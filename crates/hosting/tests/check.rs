@@ -251,7 +251,7 @@ async fn transfers_that_end_wrongly_are_named() {
     let cut = with_fault(Fault { cut_after: Some(100_000), ..Fault::default() }).await;
     fails(&cut, StepId::Transfer, "connection_lost");
     let long = with_fault(Fault { content_length: Some(400_000), ..Fault::default() }).await;
-    fails(&long, StepId::Transfer, "connection_lost");
+    fails(&long, StepId::Transfer, "http_length_mismatch");
     let short = with_fault(Fault { content_length: Some(200_000), ..Fault::default() }).await;
     fails(&short, StepId::Structure, "truncated");
     let gzip = with_fault(Fault { gzip: true, ..Fault::default() }).await;

@@ -264,14 +264,17 @@ fn whatever_happens_to_small_meshes_all_reachable_nodes_end_with_the_right_bytes
         let mut random = Random::new(seed);
         let nodes = random.between(2, 9) as usize;
         // A random connected mesh: each node hears an earlier one, and some others.
-        let mut signals = vec![vec![f64::NEG_INFINITY; nodes]; nodes];
+        let mut links = Vec::new();
         for node in 1..nodes {
             let mut hears = vec![random.below(node as u64) as usize];
             hears.extend((0..node).filter(|_| random.chance(0.25)));
             for other in hears {
-                let signal = -(random.between(50, 90) as f64);
-                (signals[node][other], signals[other][node]) = (signal, signal);
+                links.push((node, other, -(random.between(50, 90) as f64)));
             }
+        }
+        let mut signals = vec![vec![f64::NEG_INFINITY; nodes]; nodes];
+        for (a, b, signal) in links {
+            (signals[a][b], signals[b][a]) = (signal, signal);
         }
         let size = random.between(1, 90_000) as u32;
         let image = Image::new(size, C3, 0x0001_0001, seed).unwrap();

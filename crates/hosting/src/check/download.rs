@@ -88,14 +88,16 @@ pub(super) async fn download(url: Url, options: &CheckOptions, notes: &mut Notes
         if count == 0 {
             match fetch.closed() {
                 FetchStep::End => return end(fetch, found, notes),
-                FetchStep::Failed(error) => {
-                    let got = found.as_ref().map(|(_, content, _)| content.len());
-                    let text = match got {
-                        Some(got) => format!("the connection was cut after {got} bytes of content"),
-                        None => "the connection was closed without an answer".to_owned(),
-                    };
-                    notes.fail(step_of(got.is_some()), error.code, text);
-                }
+                FetchStep::Failed(error) => match &found {
+                    Some((info, content, _)) => {
+                        let code = after_a_break(fetch.url(), info, content.len(), options).await;
+                        let text = format!("the connection was cut after {} bytes of content", content.len());
+                        notes.fail(StepId::Transfer, code.unwrap_or(error.code), text);
+                    }
+                    None => {
+                        notes.fail(StepId::Status, error.code, "the connection was closed without an answer")
+                    }
+                },
                 _ => {}
             }
             break;
@@ -270,13 +272,45 @@ pub(super) async fn try_resume(downloaded: &Downloaded, options: &CheckOptions, 
     }
 }
 
+/// What a node meets when it goes on after a break: it has whole pages, and asks for the rest.
+async fn after_a_break(url: &Url, info: &FileInfo, got: usize, options: &CheckOptions) -> Option<ErrorCode> {
+    let whole_pages = got - got % rootcast_image::PAGE_BYTES as usize;
+    let offset = u32::try_from(whole_pages).ok().filter(|offset| *offset > 0)?;
+    match resume(url, offset, info.etag.clone()?, options).await {
+        Err(Broken::Answer(code)) => Some(code),
+        _ => None,
+    }
+}
+
+/// Why a resumed download gave nothing.
+#[derive(Debug)]
+enum Broken {
+    Connection(io::Error),
+    Answer(ErrorCode),
+}
+
+impl<E: Into<io::Error>> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self::Connection(error.into())
+    }
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Connection(error) => write!(f, "{error}"),
+            Self::Answer(code) => write!(f, "{code}"),
+        }
+    }
+}
+
 /// The first bytes from an offset on; nothing if the server sends the whole file instead.
 async fn resume(
     url: &Url,
     offset: u32,
     tag: EntityTag,
     options: &CheckOptions,
-) -> io::Result<Option<Vec<u8>>> {
+) -> Result<Option<Vec<u8>>, Broken> {
     let now = NodeInstant(0);
     let mut scratch: Scratch = [0; _];
     let mut fetch = Fetch::start(url.clone(), Some((offset, tag)), stall_ms(options), now);
@@ -305,7 +339,7 @@ async fn resume(
                 }
                 FetchStep::Data(count) => return Ok(input.get(..count).map(<[u8]>::to_vec)),
                 FetchStep::End | FetchStep::Redirected => return Ok(part),
-                FetchStep::Failed(error) => return Err(io::Error::other(error.code.name())),
+                FetchStep::Failed(error) => return Err(Broken::Answer(error.code)),
             }
         }
     }
