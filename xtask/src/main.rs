@@ -52,8 +52,8 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "bench",
-        usage: "[NAME]",
-        purpose: "run a benchmark; alone it lists them",
+        usage: "[NAME [ARGUMENT…]]",
+        purpose: "run a benchmark and write its section of docs/BENCHMARKS.md; alone it lists them",
         run: bench::task,
     },
     Task {
