@@ -2,12 +2,15 @@
 
 use crate::settings::Settings;
 use crate::time::Instant;
-use heapless::index_map::FnvIndexMap;
+use heapless::Vec;
 use rootcast_wire::cast::CastId;
 use rootcast_wire::{NodeId, UpdateState};
 
-/// Nodes that a root keeps track of (ESP-WIFI-MESH advises at most 512 in one mesh).
+/// Nodes that a root keeps track of unless its body chooses otherwise (ESP-WIFI-MESH advises at most 512 in one mesh).
 pub const MAX_PEERS: usize = 512;
+
+/// Silence after which a node makes room for another when there is no room left, in milliseconds.
+const FORGOTTEN_MS: u64 = 3_600_000;
 
 /// Silence after which a node no longer counts as being at work, in hello intervals.
 const SILENT_HELLOS: u64 = 4;
@@ -29,8 +32,8 @@ enum Progress {
     None,
     /// It asks to begin.
     Asking,
-    /// It was told to begin at this moment.
-    Granted(Instant),
+    /// It was told to begin ([`Peer::granted_ms`]).
+    Granted,
     /// It downloads or verifies.
     Working,
     /// It has the image and serves its neighbours.
@@ -43,17 +46,45 @@ enum Progress {
     Over,
 }
 
+/// What is kept of a node: a chip's root has one of these for each.
 #[derive(Clone, Copy, Debug, Default)]
 struct Peer {
     heard: Instant,
-    cast_id: CastId,
+    /// The node id's 48 bits, big-endian.
+    id: [u8; 6],
     layer: u8,
     progress: Progress,
+    cast_id: CastId,
+    /// When it was told to begin, in milliseconds; wraps, as it matters for seconds only.
+    granted_ms: u32,
     /// Sequence of the last report that was passed on, so that a repeated one is not.
-    last_report: Option<u32>,
+    last_report: u32,
+    /// Whether there was such a report.
+    has_reported: bool,
+}
+
+const _: () = assert!(size_of::<Peer>() <= 32);
+
+const fn short_id(node: NodeId) -> [u8; 6] {
+    let [_, _, id @ ..] = node.0.to_be_bytes();
+    id
 }
 
 impl Peer {
+    fn new(node: NodeId) -> Self {
+        Self { id: short_id(node), ..Self::default() }
+    }
+
+    fn node(&self) -> NodeId {
+        let [a, b, c, d, e, f] = self.id;
+        NodeId(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
+
+    /// Milliseconds since it was told to begin.
+    fn since_grant(&self, now: Instant) -> u64 {
+        (now.0 as u32).wrapping_sub(self.granted_ms).into()
+    }
+
     /// Whether it was heard of lately.
     fn is_near(&self, now: Instant, settings: &Settings) -> bool {
         now.since(self.heard) < u64::from(settings.hello_ms) * SILENT_HELLOS
@@ -72,8 +103,9 @@ pub(crate) struct RootMoment {
 }
 
 /// The root's view of its mesh.
-pub(crate) struct Root {
-    peers: FnvIndexMap<u64, Peer, MAX_PEERS>,
+pub(crate) struct Root<const PEERS: usize> {
+    /// In the order in which they were first heard of.
+    peers: Vec<Peer, PEERS>,
     cast: Option<ActiveCast>,
     /// The last time that anything in the mesh moved forward.
     news: Instant,
@@ -103,9 +135,10 @@ pub(crate) enum RootWish {
     GrantRestart(NodeId),
 }
 
-impl Root {
+impl<const PEERS: usize> Root<PEERS> {
+    #[inline(always)]
     pub(crate) const fn new() -> Self {
-        Self { peers: FnvIndexMap::new(), cast: None, news: Instant(0) }
+        Self { peers: Vec::new(), cast: None, news: Instant(0) }
     }
 
     /// Nodes that were ever heard of.
@@ -133,16 +166,29 @@ impl Root {
             spread,
             not_before,
         });
-        for peer in self.peers.values_mut() {
+        for peer in &mut self.peers {
             peer.progress = Progress::None;
         }
     }
 
     fn peer(&mut self, node: NodeId, now: Instant) -> Option<&mut Peer> {
-        if !self.peers.contains_key(&node.0) && self.peers.insert(node.0, Peer::default()).is_err() {
-            return None;
-        }
-        let peer = self.peers.get_mut(&node.0)?;
+        let id = short_id(node);
+        let place = match self.peers.iter().position(|peer| peer.id == id) {
+            Some(place) => place,
+            None => match self.peers.push(Peer::new(node)) {
+                Ok(()) => self.peers.len() - 1,
+                Err(newcomer) => {
+                    let longest_silent = self.peers.iter().enumerate().min_by_key(|(_, peer)| peer.heard);
+                    let (place, silent) = longest_silent.map(|(place, peer)| (place, peer.heard))?;
+                    if now.since(silent) < FORGOTTEN_MS {
+                        return None;
+                    }
+                    self.peers[place] = newcomer;
+                    place
+                }
+            },
+        };
+        let peer = self.peers.get_mut(place)?;
         peer.heard = now;
         Some(peer)
     }
@@ -168,7 +214,7 @@ impl Root {
         if let Some(peer) = self.peer(node, now) {
             peer.cast_id = cast_id;
             match peer.progress {
-                Progress::Granted(since) if now.since(since) < 1_000 => {}
+                Progress::Granted if peer.since_grant(now) < 1_000 => {}
                 // Proving: the leave to restart was lost on its way.
                 Progress::Installed | Progress::AskingToRestart | Progress::Proving => {
                     peer.progress = Progress::AskingToRestart;
@@ -197,8 +243,8 @@ impl Root {
             _ => Progress::Over,
         };
         peer.progress = progress;
-        let fresh = peer.last_report != Some(sequence);
-        peer.last_report = Some(sequence);
+        let fresh = !peer.has_reported || peer.last_report != sequence;
+        (peer.last_report, peer.has_reported) = (sequence, true);
         if fresh {
             self.news = now;
         }
@@ -208,10 +254,10 @@ impl Root {
     fn active_downloads(&self, now: Instant, settings: &Settings) -> usize {
         let at_work = |peer: &&Peer| match peer.progress {
             Progress::Working => peer.is_near(now, settings),
-            Progress::Granted(since) => now.since(since) < GRANT_MS,
+            Progress::Granted => peer.since_grant(now) < GRANT_MS,
             _ => false,
         };
-        self.peers.values().filter(at_work).count()
+        self.peers.iter().filter(at_work).count()
     }
 
     /// The next thing to be sent, if any.
@@ -225,11 +271,9 @@ impl Root {
         if let Some(wish) = self.cast_wish(now, moment.unix_s, fragments, settings) {
             return Some(wish);
         }
-        if let Some(node) = self.next_to_restart(now, settings) {
-            if let Some(peer) = self.peers.get_mut(&node) {
-                peer.progress = Progress::Proving;
-            }
-            return Some(RootWish::GrantRestart(NodeId(node)));
+        if let Some(peer) = self.next_to_restart(now, settings) {
+            peer.progress = Progress::Proving;
+            return Some(RootWish::GrantRestart(peer.node()));
         }
         let (parallel, spread) = self
             .cast
@@ -237,24 +281,25 @@ impl Root {
             .map_or((settings.max_parallel, false), |cast| (cast.max_parallel, cast.spread));
         // While the root has pages to give, or is getting them, nobody need ask the server.
         if (spread && moment.is_source)
-            || !self.peers.values().any(|peer| peer.progress == Progress::Asking)
+            || !self.peers.iter().any(|peer| peer.progress == Progress::Asking)
             || self.active_downloads(now, settings) + usize::from(moment.own_download)
                 >= usize::from(parallel)
         {
             return None;
         }
-        let (node, peer) = self.peers.iter_mut().find(|(_, peer)| peer.progress == Progress::Asking)?;
-        peer.progress = Progress::Granted(now);
-        Some(RootWish::Grant(NodeId(*node)))
+        let peer = self.peers.iter_mut().find(|peer| peer.progress == Progress::Asking)?;
+        peer.progress = Progress::Granted;
+        peer.granted_ms = now.0 as u32;
+        Some(RootWish::Grant(peer.node()))
     }
 
     /// Who may restart now: leaves before their parents, and in a mesh that shares pages nobody before everybody has
     /// them. Nodes that have fallen silent are not waited for.
-    fn next_to_restart(&self, now: Instant, settings: &Settings) -> Option<u64> {
+    fn next_to_restart(&mut self, now: Instant, settings: &Settings) -> Option<&mut Peer> {
         let spread = self.cast.as_ref().is_some_and(|cast| cast.spread);
-        let near = || self.peers.values().filter(|peer| peer.is_near(now, settings));
+        let near = || self.peers.iter().filter(|peer| peer.is_near(now, settings));
         let fetching = near()
-            .any(|peer| matches!(peer.progress, Progress::Asking | Progress::Granted(_) | Progress::Working));
+            .any(|peer| matches!(peer.progress, Progress::Asking | Progress::Granted | Progress::Working));
         if spread && (fetching || self.lacking(now, settings)) {
             return None;
         }
@@ -263,9 +308,8 @@ impl Root {
             .map(|peer| peer.layer)
             .max()?;
         self.peers
-            .iter()
-            .find(|(_, peer)| peer.progress == Progress::AskingToRestart && peer.layer >= deepest_at_work)
-            .map(|(node, _)| *node)
+            .iter_mut()
+            .find(|peer| peer.progress == Progress::AskingToRestart && peer.layer >= deepest_at_work)
     }
 
     fn cast_wish(
@@ -297,7 +341,7 @@ impl Root {
     /// Whether a node that was heard of lately does not have the cast.
     fn lacking(&self, now: Instant, settings: &Settings) -> bool {
         let Some(cast) = &self.cast else { return false };
-        self.peers.values().any(|peer| cast.id.is_newer_than(peer.cast_id) && peer.is_near(now, settings))
+        self.peers.iter().any(|peer| cast.id.is_newer_than(peer.cast_id) && peer.is_near(now, settings))
     }
 
     /// Whether the cast is being held back until its time.
@@ -314,7 +358,7 @@ impl Root {
             return true;
         }
         let at_work = |peer: &Peer| !matches!(peer.progress, Progress::Over | Progress::None);
-        !self.lacking(now, settings) && !self.peers.values().any(at_work)
+        !self.lacking(now, settings) && !self.peers.iter().any(at_work)
     }
 
     /// When [`Root::wish`] may have something new to say.
@@ -327,7 +371,7 @@ impl Root {
         if over || (cast.rounds >= CAST_ROUNDS && !self.lacking(now, settings)) {
             // Grants and the root's own restart are looked at once a second while an update runs.
             let working =
-                self.peers.values().any(|peer| !matches!(peer.progress, Progress::Over | Progress::None));
+                self.peers.iter().any(|peer| !matches!(peer.progress, Progress::Over | Progress::None));
             return working.then(|| now.after(1_000));
         }
         Some(cast.next_round.max(now.after(50)))

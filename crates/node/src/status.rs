@@ -9,7 +9,7 @@ use rootcast_wire::NodeStatus;
 use rootcast_wire::status::{Dialect, Firmware};
 use rootcast_wire::trigger::Version;
 
-impl Node {
+impl<const PEERS: usize> Node<PEERS> {
     /// The node's status, in Rootcast's dialect.
     pub(crate) fn own_status(&self, now: Instant) -> NodeStatus {
         let settings = self.settings();

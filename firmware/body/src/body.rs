@@ -14,22 +14,28 @@ use crate::settings::{self, Provisioned};
 use crate::sntp;
 use crate::stream::{self, Event, Means, Port, Target};
 use crate::tls::Roots;
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::Future;
+use core::mem::MaybeUninit;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore, SeedableRng};
 use rootcast_image::ChipId;
 use rootcast_node::{
-    BootInfo, Input, Instant, MeshState, Node, Output, Platform, ResetReason, SettingKey, SettingLost,
+    BootInfo, Input, Instant, MeshState, Output, Platform, ResetReason, SettingKey, SettingLost,
 };
 use rootcast_wire::status::{Dialect, Presence};
 use rootcast_wire::{ErrorCode, NodeId};
+
+/// Nodes that a root keeps track of. A mesh may have more: see [`rootcast_node::Node`].
+pub const MESH_NODES: usize = 128;
+
+/// The node core as boards have it.
+pub type Node = rootcast_node::Node<MESH_NODES>;
 
 /// Heap below which an update is not begun, in bytes: a TLS connection and what the network needs besides.
 pub const UPDATE_HEAP_BYTES: usize = 32 * 1024;
@@ -86,8 +92,14 @@ impl<B: Board> Platform for Lent<'_, B> {
 
 /// Starts the core as early as possible: this counts a trial's starts and goes back from an image that had its chance.
 ///
-/// `None` when this flash cannot be updated; the reason is in the log. An application goes on without the updater then.
-pub fn boot<B: Board>(board: &mut B, start: &Start) -> (Provisioned, Option<Box<Node>>) {
+/// The node is made in `place`, as no board's stack has room for it to pass through. `None` when this flash cannot be
+/// updated; the reason is in the log. An application goes on without the updater then.
+#[inline(never)]
+pub fn boot<'a, B: Board>(
+    board: &mut B,
+    start: &Start,
+    place: &'a mut MaybeUninit<Node>,
+) -> (Provisioned, Option<&'a mut Node>) {
     let provisioned = Provisioned::read(board.flash());
     let id = provisioned.node_id.unwrap_or(start.station);
     let mut node_settings = provisioned.node_settings(id, start.chip, start.chip_revision);
@@ -95,8 +107,8 @@ pub fn boot<B: Board>(board: &mut B, start: &Start) -> (Provisioned, Option<Box<
     node_settings.hello_ms = 5_000;
     let info = BootInfo { code_address: start.code_address, reset: start.reset };
     let now = Instant(board.now_ms());
-    let node = match Node::boot(node_settings, info, now, &mut Lent(board)) {
-        Ok(node) => Some(Box::new(node)),
+    let node = match Node::boot_in(place, node_settings, info, now, &mut Lent(board)) {
+        Ok(node) => Some(node),
         Err(error) => {
             log::error!("update: not possible on this flash: {error:?}");
             None
@@ -106,8 +118,8 @@ pub fn boot<B: Board>(board: &mut B, start: &Start) -> (Provisioned, Option<Box<
 }
 
 /// Runs the node for ever.
-pub fn run<B: Board>(board: &mut B, start: &Start, provisioned: Provisioned, mut node: Box<Node>) -> ! {
-    introduce(board, start, &provisioned, &node);
+pub fn run<B: Board>(board: &mut B, start: &Start, provisioned: Provisioned, node: &mut Node) -> ! {
+    introduce(board, start, &provisioned, node);
     let id = node.settings().id;
     let mut seed = [0; 32];
     board.fill_random(&mut seed);
@@ -162,7 +174,7 @@ pub fn run<B: Board>(board: &mut B, start: &Start, provisioned: Provisioned, mut
         watcher: Watcher::default(),
     };
     loop {
-        body.round(board, &mut node, carriers.as_mut());
+        body.round(board, node, carriers.as_mut());
     }
 }
 

@@ -176,6 +176,7 @@ impl TlsVerifier<Aes128GcmSha256> for Verifier<'_> {
 fn algorithm(scheme: SignatureScheme) -> Option<&'static dyn SignatureVerificationAlgorithm> {
     Some(match scheme {
         SignatureScheme::EcdsaSecp256r1Sha256 => algorithms::ECDSA_P256_SHA256,
+        #[cfg(feature = "p384")]
         SignatureScheme::EcdsaSecp384r1Sha384 => algorithms::ECDSA_P384_SHA384,
         SignatureScheme::RsaPssRsaeSha256 => algorithms::RSA_PSS_SHA256,
         SignatureScheme::RsaPssRsaeSha384 => algorithms::RSA_PSS_SHA384,

@@ -28,11 +28,15 @@ use board::Chip;
 use esp_hal::clock::CpuClock;
 use esp_hal::main;
 use esp_hal::timer::timg::TimerGroup;
-use rootcast_body::body::{self, Start};
+use core::mem::MaybeUninit;
+use rootcast_body::body::{self, Node, Start};
 use rootcast_image::ChipId;
 use rootcast_wire::NodeId;
 
 esp_bootloader_esp_idf::esp_app_desc!();
+
+/// The node core: in static memory, so that its size is known when the program is linked.
+static mut NODE: MaybeUninit<Node> = MaybeUninit::uninit();
 
 #[main]
 fn main() -> ! {
@@ -61,7 +65,9 @@ fn main() -> ! {
         led::Led::new(peripherals.RMT, peripherals.GPIO8),
     );
     // The trial comes before the radio: an image that cannot even start that has had its chance counted.
-    let (provisioned, node) = body::boot(&mut chip, &start);
+    // SAFETY: the one reference, as this function is called once.
+    let place = unsafe { &mut *(&raw mut NODE) };
+    let (provisioned, node) = body::boot(&mut chip, &start, place);
     let Some(node) = node else {
         log::error!("this flash has no place for updates; nothing to do");
         loop {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Node {
+impl<const PEERS: usize> Node<PEERS> {
     pub(super) fn look_after_trial<P: Platform>(&mut self, now: Instant, platform: &mut P) {
         let Some(trial) = &self.trial else { return };
         let reached = if self.settings.is_root { self.mqtt_connected } else { self.root_heard };

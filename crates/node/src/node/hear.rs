@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Node {
+impl<const PEERS: usize> Node<PEERS> {
     /// Something has happened.
     pub fn handle<P: Platform>(&mut self, now: Instant, input: Input<'_>, platform: &mut P) {
         match input {

@@ -8,13 +8,14 @@ mod spreading;
 use crate::install::{BootRecord, ImageFacts, Journal, Layout, LayoutError, Region};
 use crate::io::{BootInfo, Colour, Destination, Input, MeshState, Output, Progress};
 use crate::platform::Platform;
-use crate::root::{Root, RootWish};
+use crate::root::{MAX_PEERS, Root, RootWish};
 use crate::settings::Settings;
 use crate::spread::Spread;
 use crate::step::{Step, Steps};
 use crate::time::{Instant, earliest};
 use crate::trial::{self, Situation};
 use crate::update::{Context, Updater};
+use core::mem::MaybeUninit;
 use heapless::Deque;
 use rootcast_image::SlotId;
 use rootcast_wire::cast::{Accepted, CastId, CastReassembly, encode_trigger, fragment};
@@ -44,7 +45,10 @@ struct InFlight {
 }
 
 /// The one type of this crate: a node, root or leaf. See the crate's documentation for how to drive it.
-pub struct Node {
+///
+/// `PEERS` is how many nodes it keeps track of as a root, 32 bytes each. A mesh may have more: those beyond are cast to
+/// and their reports passed on, but they begin a download of their own without the root's leave.
+pub struct Node<const PEERS: usize = MAX_PEERS> {
     settings: Settings,
     running: Option<ImageFacts>,
     updater: Updater,
@@ -67,7 +71,7 @@ pub struct Node {
     /// The newest cast that this node has acted on, in this life or the one before the restart.
     done_cast: CastId,
     heard_cast: CastId,
-    root: Root,
+    root: Root<PEERS>,
     acks: Deque<(NodeId, u32), 4>,
     forward: Option<Report>,
     forward_status: Option<NodeStatus>,
@@ -88,10 +92,26 @@ pub struct Node {
     topic: Topic,
 }
 
+/// What a start finds on flash.
+struct Found {
+    layout: Layout,
+    running: Option<ImageFacts>,
+    situation: Situation,
+}
+
+impl Found {
+    fn on_flash<P: Platform>(boot: BootInfo, platform: &mut P) -> Result<Self, LayoutError> {
+        let layout = Layout::read(platform.flash(), boot.code_address)?;
+        let running = ImageFacts::read(platform.flash(), &layout.running_region)?;
+        let situation = trial::judge(platform.flash(), &layout, running.as_ref(), boot.reset)?;
+        Ok(Self { layout, running, situation })
+    }
+}
+
 /// First and longest pause between repetitions of an unacknowledged frame, in milliseconds.
 const REPEAT_MS: (u64, u64) = (400, 10_000);
 
-impl Node {
+impl<const PEERS: usize> Node<PEERS> {
     /// Starts the core after a reset. To be called as early as possible: it counts the starts of an image on trial.
     ///
     /// # Errors
@@ -102,13 +122,38 @@ impl Node {
         now: Instant,
         platform: &mut P,
     ) -> Result<Self, LayoutError> {
-        let layout = Layout::read(platform.flash(), boot.code_address)?;
-        let running = ImageFacts::read(platform.flash(), &layout.running_region)?;
-        let situation = trial::judge(platform.flash(), &layout, running.as_ref(), boot.reset)?;
-        let updater = Updater::new(layout, &settings, platform);
-        let mut node = Self {
-            running,
-            updater,
+        let found = Found::on_flash(boot, platform)?;
+        let mut node = Self::asleep(settings, &found, now, platform);
+        node.take_stock(found.layout, found.situation, now, platform);
+        Ok(node)
+    }
+
+    /// Starts the core as [`Node::boot`] does, where it is to stay: a chip's stack has no room for a node.
+    ///
+    /// # Errors
+    /// As [`Node::boot`].
+    pub fn boot_in<'a, P: Platform>(
+        place: &'a mut MaybeUninit<Self>,
+        settings: Settings,
+        boot: BootInfo,
+        now: Instant,
+        platform: &mut P,
+    ) -> Result<&'a mut Self, LayoutError> {
+        let found = Found::on_flash(boot, platform)?;
+        let node = place.write(Self::asleep(settings, &found, now, platform));
+        node.take_stock(found.layout, found.situation, now, platform);
+        Ok(node)
+    }
+
+    /// A node that knows what stands on flash and has not acted on it yet.
+    ///
+    /// Never inlined, while everything that it calls for its larger parts is: so the compiler builds the node at the
+    /// caller's place, and none of its tables passes over the stack.
+    #[inline(never)]
+    fn asleep<P: Platform>(settings: Settings, found: &Found, now: Instant, platform: &mut P) -> Self {
+        Self {
+            running: found.running.clone(),
+            updater: Updater::new(found.layout, &settings, platform),
             steps: Steps::default(),
             booted: now,
             trial: None,
@@ -145,9 +190,7 @@ impl Node {
             payload: [0; MAX_REPORT_JSON_BYTES],
             topic: Topic::new(),
             settings,
-        };
-        node.take_stock(layout, situation, now, platform);
-        Ok(node)
+        }
     }
 
     fn take_stock<P: Platform>(

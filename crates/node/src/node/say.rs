@@ -4,7 +4,7 @@ use super::*;
 use crate::fetch::StreamAction;
 use crate::root::RootMoment;
 
-impl Node {
+impl<const PEERS: usize> Node<PEERS> {
     /// The next thing that the node wants done. To be called until it says `None`, after every input and timeout.
     pub fn poll<P: Platform>(&mut self, now: Instant, platform: &mut P) -> Option<Output<'_>> {
         if self.restart {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::PAGE_BYTES;
 use crate::spread::{
-    ADVERTISE, Advertise, DATA_MAGIC, Data, DigestList, PageDigest, REQUEST, Request, SpreadFrame,
+    ADVERTISE, Advertise, DATA_MAGIC, Data, PageDigest, REQUEST, Request, SpreadFrame,
 };
 use crate::update::SlotPages;
 use rootcast_wire::Mode;
@@ -13,7 +13,6 @@ pub(super) struct Source {
     cast_id: CastId,
     size: u32,
     page: u16,
-    digests: DigestList,
 }
 
 /// The pages that [`crate::spread::Spread`] works on, without borrowing the whole node.
@@ -35,7 +34,7 @@ macro_rules! with_pages {
     }};
 }
 
-impl Node {
+impl<const PEERS: usize> Node<PEERS> {
     /// Whether the mesh's pages are (or will be) there for this cast, so that nobody need ask the server.
     pub(super) fn is_source(&self) -> bool {
         let spreading = self.updater.trigger().is_some_and(|trigger| trigger.mode == Some(Mode::Spread));
@@ -110,7 +109,7 @@ impl Node {
         if let Some((cast_id, size)) = self.updater.take_same_as_running() {
             self.spread.stop();
             self.spread_from_running = true;
-            self.source = Some(Source { cast_id, size, page: 0, digests: DigestList::default() });
+            self.source = Some(Source { cast_id, size, page: 0 });
         }
         let direct = self.updater.trigger().is_none_or(|trigger| trigger.mode != Some(Mode::Spread));
         if self.source.is_none()
@@ -120,13 +119,14 @@ impl Node {
         {
             self.spread.stop();
             self.spread_from_running = false;
-            self.source = Some(Source { cast_id, size, page: 0, digests: DigestList::default() });
+            self.source = Some(Source { cast_id, size, page: 0 });
         }
         let Some(source) = &mut self.source else { return };
         let mut bytes = [0; PAGE_BYTES];
         if u32::from(source.page) * (PAGE_BYTES as u32) < source.size {
-            if self.updater.read_page(source.page, self.spread_from_running, &mut bytes, platform) {
-                source.digests.set(source.page, PageDigest::of(&bytes));
+            if self.updater.read_page(source.page, self.spread_from_running, &mut bytes, platform)
+                && self.spread.collect(source.page, PageDigest::of(&bytes))
+            {
                 source.page += 1;
             } else {
                 self.source = None;
@@ -134,11 +134,8 @@ impl Node {
             return;
         }
         let random = platform.random();
-        if let Some(source) = self.source.take()
-            && let Some(description) =
-                source.digests.describe(source.cast_id, source.size, self.settings.chip)
-        {
-            self.spread.offer(description, source.digests, 0, now, random);
+        if let Some(source) = self.source.take() {
+            self.spread.offer_collected(source.cast_id, source.size, self.settings.chip, now, random);
         }
     }
 

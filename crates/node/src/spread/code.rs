@@ -134,6 +134,7 @@ enum Place {
 }
 
 impl Default for BlockDecoder {
+    #[inline(always)]
     fn default() -> Self {
         Self { bytes: [0; ROWS_BYTES], places: [Place::Empty; PACKETS], rows: PACKETS as u8 }
     }

@@ -2,7 +2,7 @@
 
 use super::code::BlockDecoder;
 use super::neighbours::Neighbours;
-use super::object::{Description, DigestList, ObjectId};
+use super::object::{Description, DigestList, ObjectId, PageDigest};
 use super::packet::{ADVERTISE, Advertise, MAX_ADVERTISE_BYTES};
 use super::receive::Receiving;
 use super::relay::Other;
@@ -10,7 +10,9 @@ use super::serve::Serving;
 use super::trickle::Trickle;
 use super::{Pace, PageStore, SpreadFrame};
 use crate::time::{Instant, earliest};
+use rootcast_image::ChipId;
 use rootcast_wire::NodeId;
+use rootcast_wire::cast::CastId;
 
 /// Hops after which an object counts as coming from nowhere.
 pub(super) const MAX_HOPS: u8 = 200;
@@ -92,6 +94,8 @@ pub struct Spread {
 impl Spread {
     /// A node that knows of no object.
     #[must_use]
+    // Made where it stays: see `Node::boot_in`.
+    #[inline(always)]
     pub fn new(me: NodeId, pace: Pace) -> Self {
         Self {
             me,
@@ -124,6 +128,26 @@ impl Spread {
         self.digests = digests;
         self.begin(description, held, hops, now, random);
         self.serving.begin_at(now.after(FLOOD_MS));
+    }
+
+    /// Notes the digest of a page of the file that this node is going to offer ([`Spread::offer_collected`]). While it has
+    /// an object of its own there is no room for another's: `false` then.
+    pub fn collect(&mut self, page: u16, digest: PageDigest) -> bool {
+        if self.own.is_none() {
+            self.digests.set(page, digest);
+        }
+        self.own.is_none()
+    }
+
+    /// Offers the file whose pages' digests were collected, as its source.
+    pub fn offer_collected(&mut self, cast_id: CastId, size: u32, chip: ChipId, now: Instant, random: u32) {
+        if self.own.is_none()
+            && let Some(description) = self.digests.describe(cast_id, size, chip)
+        {
+            let held = description.blocks();
+            self.begin(description, held, 0, now, random);
+            self.serving.begin_at(now.after(FLOOD_MS));
+        }
     }
 
     /// This node wants the object. What the store holds already is kept where its digest is right.

@@ -111,6 +111,7 @@ pub struct DigestList {
 }
 
 impl Default for DigestList {
+    #[inline(always)]
     fn default() -> Self {
         Self { digests: [[0xFF; 16]; MAX_PAGES] }
     }

@@ -65,12 +65,19 @@ pub(crate) struct Updater {
     bad_images: BadImages,
     /// Keys, and the newest release accepted.
     trust: TrustRecord,
-    release: ReleaseBytes,
-    decoder: Decoder,
+    reading: Reading,
     /// A connection that nobody wants any more is still open.
     close_stream: bool,
     /// The file of this cast, of this size, was found to be the running image.
     same_as_running: Option<(CastId, u32)>,
+}
+
+/// What is being read that is no image. Never both: the release that names a patch is followed before the patch comes.
+#[expect(clippy::large_enum_variant, reason = "the two share their memory, which is the point")]
+enum Reading {
+    Nothing,
+    Release(ReleaseBytes),
+    Patch(Decoder),
 }
 
 #[expect(
@@ -180,6 +187,7 @@ pub(crate) struct Context<'a, P: Platform> {
 }
 
 impl Updater {
+    #[inline(always)]
     pub(crate) fn new(layout: Layout, settings: &Settings, platform: &mut impl Platform) -> Self {
         Self {
             layout,
@@ -189,8 +197,7 @@ impl Updater {
             page_fill: 0,
             bad_images: BadImages::load(platform),
             trust: load_trust(settings, platform),
-            release: ReleaseBytes::new(),
-            decoder: Decoder::new([0; 32], 0),
+            reading: Reading::Nothing,
             close_stream: false,
             same_as_running: None,
         }

@@ -51,7 +51,8 @@ impl Updater {
         job.pieced = true;
         job.received = 0;
         let limit = self.layout.staging.map_or(0, |(_, slot)| slot.size);
-        self.decoder = Decoder::new(running.map_or([0; 32], |running| running.hash.0), limit);
+        let base = running.map_or([0; 32], |running| running.hash.0);
+        self.reading = Reading::Patch(Decoder::new(base, limit));
     }
 
     pub(super) fn on_patch_data<P: Platform>(
@@ -61,15 +62,16 @@ impl Updater {
     ) -> Result<(), Failure> {
         let Some((_, slot)) = self.layout.staging else { return Err(ErrorCode::NoUpdateSlot.into()) };
         loop {
+            let Reading::Patch(decoder) = &mut self.reading else { return Ok(()) };
             let mut images =
                 Images { flash: context.platform.flash(), old: self.layout.running_region, new: slot };
             let room = self.page.get_mut(self.page_fill..).unwrap_or_default();
             let progress =
-                self.decoder.decode(bytes, &mut images, room).map_err(|error| patch_failure(&error))?;
+                decoder.decode(bytes, &mut images, room).map_err(|error| patch_failure(&error))?;
             bytes = bytes.get(progress.consumed..).unwrap_or_default();
             self.page_fill += progress.produced;
             if let Some(job) = &mut self.job {
-                job.size = self.decoder.new_len();
+                job.size = decoder.new_len();
             }
             if self.page_fill == PAGE_BYTES {
                 self.complete_page(context)?;
@@ -80,7 +82,8 @@ impl Updater {
     }
 
     pub(super) fn end_patch(&self) -> Result<(), Failure> {
-        self.decoder.finish().map_err(|error| patch_failure(&error))
+        let Reading::Patch(decoder) = &self.reading else { return Ok(()) };
+        decoder.finish().map_err(|error| patch_failure(&error))
     }
 
     /// Whether a patch was being tried, cannot succeed by trying again, and a full image can be taken instead.

@@ -77,7 +77,7 @@ impl Updater {
             Origin::Trigger | Origin::ReleaseAgain => {
                 if bytes.first() == Some(&ENVELOPE_TAG[0]) {
                     job.origin = Origin::ReleaseArriving;
-                    self.release.clear();
+                    self.reading = Reading::Release(ReleaseBytes::new());
                 } else {
                     release::decide_bare_image(context.settings.release_policy)
                         .map_err(|refusal| release_refusal(refusal.code(), &refusal))?;
@@ -92,7 +92,8 @@ impl Updater {
                 }
             }
         }
-        self.release.extend_from_slice(bytes).map_err(|_| {
+        let Reading::Release(release) = &mut self.reading else { return Ok(false) };
+        release.extend_from_slice(bytes).map_err(|_| {
             let detail = detail!("longer than {MAX_RELEASE_BYTES} bytes");
             Failure::refusal(ErrorCode::ReleaseMalformed, detail)
         })?;
@@ -106,7 +107,8 @@ impl Updater {
     ) -> Result<(), Failure> {
         let Some(job) = &mut self.job else { return Ok(()) };
         let settings = context.settings;
-        let release = Release::verify(&self.release, &self.trust)
+        let Reading::Release(bytes) = &self.reading else { return Ok(()) };
+        let release = Release::verify(bytes, &self.trust)
             .map_err(|error| release_refusal(error.code(), &error))?;
         let classes: NodeClasses = release::ClassId::of_node(
             settings.vendor,

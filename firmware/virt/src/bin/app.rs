@@ -16,7 +16,8 @@ extern crate alloc;
 use alloc::vec::Vec;
 use core::fmt::Write;
 use rootcast_body::board::Board;
-use rootcast_body::body::{self, Start};
+use core::mem::MaybeUninit;
+use rootcast_body::body::{self, Node, Start};
 use rootcast_image::ChipId;
 use rootcast_node::{Colour, ResetReason};
 use rootcast_wire::NodeId;
@@ -32,6 +33,9 @@ use virt::{clock, reset, retained, start};
 
 #[global_allocator]
 static HEAP: embedded_alloc::LlffHeap = embedded_alloc::LlffHeap::empty();
+
+/// The node core: in static memory, so that its size is known when the program is linked.
+static mut NODE: MaybeUninit<Node> = MaybeUninit::uninit();
 
 /// The port of link frames.
 const PORT: u16 = 47_100;
@@ -67,7 +71,9 @@ extern "C" fn rust_main(code_address: u32) -> ! {
         reset: retained::take_reset_reason(),
         believes_own_clock: true,
     };
-    let (provisioned, node) = body::boot(&mut board, &start);
+    // SAFETY: the one reference, as this function is called once.
+    let place = unsafe { &mut *(&raw mut NODE) };
+    let (provisioned, node) = body::boot(&mut board, &start, place);
     let Some(node) = node else {
         let _ = writeln!(Uart, "this flash cannot be updated");
         reset::power_off()

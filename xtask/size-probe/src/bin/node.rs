@@ -72,8 +72,11 @@ impl Platform for Chip {
     }
 }
 
+/// A node that, as a root, keeps track of as many others as the ESP32-C3's firmware does.
+type ChipNode = Node<128>;
+
 /// Where the node lives: static, so that the linker counts it.
-static mut NODE: MaybeUninit<Node> = MaybeUninit::uninit();
+static mut NODE: MaybeUninit<ChipNode> = MaybeUninit::uninit();
 /// Where a body keeps what has just come in: a segment, a frame or a message.
 static mut RECEIVED: [u8; 1536] = [0; 1536];
 
@@ -85,8 +88,7 @@ extern "C" fn _start() -> ! {
     settings.is_root = input_byte() != 0;
     // SAFETY: one thread, one reference.
     let (node, received) = unsafe { (&mut *(&raw mut NODE), &mut *(&raw mut RECEIVED)) };
-    let Ok(booted) = Node::boot(settings, BootInfo::default(), now(), &mut chip) else { loop {} };
-    let node = node.write(booted);
+    let Ok(node) = ChipNode::boot_in(node, settings, BootInfo::default(), now(), &mut chip) else { loop {} };
     loop {
         input(received);
         let event = match input_byte() {
