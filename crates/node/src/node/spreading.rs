@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::PAGE_BYTES;
-use crate::spread::{
-    ADVERTISE, Advertise, DATA_MAGIC, Data, PageDigest, REQUEST, Request, SpreadFrame,
-};
+use crate::spread::{ADVERTISE, Advertise, DATA_MAGIC, Data, PageDigest, REQUEST, Request, SpreadFrame};
 use crate::update::SlotPages;
 use rootcast_wire::Mode;
 

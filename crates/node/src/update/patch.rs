@@ -66,8 +66,7 @@ impl Updater {
             let mut images =
                 Images { flash: context.platform.flash(), old: self.layout.running_region, new: slot };
             let room = self.page.get_mut(self.page_fill..).unwrap_or_default();
-            let progress =
-                decoder.decode(bytes, &mut images, room).map_err(|error| patch_failure(&error))?;
+            let progress = decoder.decode(bytes, &mut images, room).map_err(|error| patch_failure(&error))?;
             bytes = bytes.get(progress.consumed..).unwrap_or_default();
             self.page_fill += progress.produced;
             if let Some(job) = &mut self.job {

@@ -108,8 +108,8 @@ impl Updater {
         let Some(job) = &mut self.job else { return Ok(()) };
         let settings = context.settings;
         let Reading::Release(bytes) = &self.reading else { return Ok(()) };
-        let release = Release::verify(bytes, &self.trust)
-            .map_err(|error| release_refusal(error.code(), &error))?;
+        let release =
+            Release::verify(bytes, &self.trust).map_err(|error| release_refusal(error.code(), &error))?;
         let classes: NodeClasses = release::ClassId::of_node(
             settings.vendor,
             settings.chip,
