@@ -6,7 +6,9 @@ use crate::mqtt::BrokerError;
 use rootcast_image::partition::CsvError;
 use rootcast_image::{ImageError, PartitionError};
 use rootcast_trust::SignatureError;
-use rootcast_trust::sign::SignError;
+use rootcast_trust::release::ReleaseError;
+use rootcast_trust::sign::{CreateError, SignError};
+use rootcast_world::nvs::ProvisioningError;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -63,6 +65,21 @@ pub enum Error {
     /// A key cannot be read or used, or something cannot be signed.
     #[error("{}: {error}", path.display())]
     Sign { path: PathBuf, error: SignError },
+    /// A node cannot be told so.
+    #[error("no nvs partition can be made: {error}")]
+    Provision { error: ProvisioningError },
+    /// A release is not one to believe, or cannot be read.
+    #[error("{}: {error}", path.display())]
+    Release { path: PathBuf, error: ReleaseError },
+    /// A release that can be believed is not one that every node could follow.
+    #[error("{}: {failures} {} wrong", path.display(), if *failures == 1 { "thing is" } else { "things are" })]
+    ReleaseFlawed { path: PathBuf, failures: usize },
+    /// A release cannot be made of what was given.
+    #[error("no release can be made: {error}")]
+    CreateRelease { error: CreateError },
+    /// A patch cannot be made.
+    #[error("no patch from {}: {error}", path.display())]
+    Patch { path: PathBuf, error: rootcast_patch::CreateError },
 
     /// A broker cannot be used.
     #[error("broker {broker}: {error}")]
@@ -161,6 +178,18 @@ impl Error {
                 "Give files that fit, or another partition table: --table default, or a CSV file."
             }
             Self::Sign { error, .. } => sign_advice(error),
+            Self::Provision { error: ProvisioningError::Store(_) } => {
+                "Give fewer or shorter CA certificates, or a partition table with a larger nvs."
+            }
+            Self::Provision { .. } => "See rootcast provision --help.",
+            Self::Release { error, .. } => release_advice(error),
+            Self::ReleaseFlawed { .. } => "Make the release again from the images that are to be hosted.",
+            Self::CreateRelease { error: CreateError::Key(error) } => sign_advice(error),
+            Self::CreateRelease { error: CreateError::NotAnApp(error) } => image_advice(error),
+            Self::CreateRelease { error: CreateError::DuplicateClass { .. } } => {
+                "Say whom each image is for: FILE:TYPE or FILE:TYPE:REVISION."
+            }
+            Self::CreateRelease { .. } | Self::Patch { .. } => "See rootcast release create --help.",
             Self::Usage(_) => "See --help.",
             Self::Broker { error, .. } => broker_advice(error),
             Self::NotUpdated { .. } => "The table says why, node by node; they keep running what they ran.",
@@ -237,11 +266,26 @@ fn signature_advice(error: &SignatureError) -> &'static str {
     }
 }
 
+fn release_advice(error: &ReleaseError) -> &'static str {
+    match error {
+        ReleaseError::UntrustedKey => {
+            "Give the key that signed it with --release-key, or sign it with a trusted one."
+        }
+        ReleaseError::KeyPurpose => "Sign it with a key that may sign this, or trust its key for it.",
+        ReleaseError::KeyRevoked | ReleaseError::KeyRetired { .. } => {
+            "Sign it with a key that is still trusted."
+        }
+        ReleaseError::NotARelease => "Give the release.suit that rootcast release create wrote.",
+        _ => "Copy or make the release again: this file is damaged, or another tool's.",
+    }
+}
+
 fn sign_advice(error: &SignError) -> &'static str {
     match error {
         SignError::NoPrivateKey => {
             "Give the private key as PEM, as rootcast keygen or espsecure generate-signing-key writes it."
         }
+        SignError::NoKey => "Give the key as PEM, as rootcast keygen --release writes it.",
         SignError::EncryptedKey => "Remove the password first: openssl pkey -in KEY.pem -out PLAIN.pem.",
         SignError::UnsupportedKey { .. } | SignError::BrokenKey => "Make a new one: rootcast keygen DIR.",
         SignError::NotAnApp(error) => image_advice(error),
@@ -250,7 +294,7 @@ fn sign_advice(error: &SignError) -> &'static str {
         SignError::DuplicateKey { .. } => "Give each key once; leave --append out to sign afresh.",
         SignError::NotSigned => "Leave --append out to sign it for the first time.",
         SignError::Changed => "Leave --append out to sign it afresh.",
-        SignError::NotAReleaseKey => "Make a P-256 key: rootcast keygen DIR --scheme ecdsa256.",
+        SignError::NotAReleaseKey => "Make a key for releases: rootcast keygen DIR --release.",
         _ => "Try again.",
     }
 }

@@ -8,13 +8,14 @@ use clap::Args;
 use rootcast_trust::KeyDigest;
 use std::path::PathBuf;
 
-/// Say what is in a file: app image, partition table, otadata, NVS, flash image or signature
+/// Say what is in a file: app image, release, partition table, otadata, NVS, flash image or signature
 ///
-/// The file's content decides what it is, not its name. An app image is checked as a node checks it. Values in NVS are
-/// never shown.
+/// The file's content decides what it is, not its name. An app image is checked as a node checks it. Of NVS the keys
+/// are shown, and what Rootcast's own entries say to a node, but no secret.
 #[derive(Args)]
 #[command(after_help = "Examples:
   rootcast inspect build/app.bin
+  rootcast inspect public/release.suit
   rootcast inspect partitions.csv
   rootcast inspect signed.bin --trust $(cat keys/signing-key.digest)
   esptool read-flash 0 ALL flash.bin && rootcast inspect flash.bin --json
@@ -41,6 +42,7 @@ impl Inspect {
             Err(NoFacts::Image(error)) => return Err(Error::Image { path, error }),
             Err(NoFacts::Table(error)) => return Err(Error::Table { path, error }),
             Err(NoFacts::Csv(error)) => return Err(Error::Csv { path, error }),
+            Err(NoFacts::Release(error)) => return Err(Error::Release { path, error }),
         };
         output.show(&inspected)?;
         match inspected.facts.flaw() {

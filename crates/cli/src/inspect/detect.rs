@@ -6,13 +6,14 @@ use super::foreign::{self, Foreign};
 use super::otadata::{self, Records};
 use super::rows::{hex, row};
 use super::signature::Signature;
-use super::{nvs, table::Table};
+use super::{nvs, release, table::Table};
 use crate::size::Binary;
 use rootcast_image::header::IMAGE_MAGIC;
 use rootcast_image::partition::CsvError;
 use rootcast_image::partition::ENTRY_MAGIC;
 use rootcast_image::signature::{SIGNATURE_MAGIC, SIGNATURE_SECTOR_BYTES, SignatureSector};
 use rootcast_image::{ImageError, PartitionError, PartitionTable};
+use rootcast_trust::release::ReleaseError;
 use rootcast_trust::{KeyDigest, SignatureError};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -45,6 +46,8 @@ pub enum Facts {
     Nvs(nvs::Summary),
     /// A signature sector.
     SignatureSector(Signature),
+    /// A signed release.
+    Release(Box<release::Summary>),
     /// A whole flash.
     FlashImage(Box<Flash>),
 }
@@ -60,6 +63,8 @@ pub enum NoFacts {
     Table(PartitionError),
     /// It reads like a partition table in CSV form, but is none.
     Csv(CsvError),
+    /// It begins like a release, but cannot be read.
+    Release(ReleaseError),
 }
 
 /// Finds out what a file is and describes it. `trusted` are keys whose signatures are looked for.
@@ -85,6 +90,10 @@ impl Facts {
                     Err(_) => Err(NoFacts::Foreign(foreign::recognise(bytes))),
                 }
             }
+            [a, b, ..] if [*a, *b] == release::ENVELOPE_TAG => match release::Summary::of(bytes) {
+                Ok(summary) => Ok(Self::Release(summary.into())),
+                Err(error) => Err(NoFacts::Release(error)),
+            },
             _ if otadata::looks_like_it(bytes) => match otadata::parse(bytes) {
                 Some(records) => Ok(Self::Otadata(Records::of(&records, None))),
                 None => Err(NoFacts::Foreign(foreign::recognise(bytes))),
@@ -162,6 +171,7 @@ impl fmt::Display for Inspected {
             Facts::Otadata(_) => writeln!(f, "otadata")?,
             Facts::Nvs(_) => writeln!(f, "NVS partition")?,
             Facts::SignatureSector(_) => writeln!(f, "signature sector")?,
+            Facts::Release(_) => writeln!(f, "signed release")?,
             Facts::FlashImage(flash) if flash.has_bootloader() => {
                 writeln!(f, "flash image (a merged factory image): for a cable, not for nodes")?
             }
@@ -180,6 +190,7 @@ impl fmt::Display for Inspected {
             Facts::Otadata(facts) => facts.fmt(f),
             Facts::Nvs(facts) => facts.fmt(f),
             Facts::SignatureSector(facts) => facts.fmt(f),
+            Facts::Release(facts) => facts.fmt(f),
             Facts::FlashImage(facts) => facts.fmt(f),
         }
     }

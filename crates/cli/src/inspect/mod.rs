@@ -6,6 +6,7 @@
 //! | [`signature`] | Secure Boot V2 signature sectors |
 //! | [`table`] | partition tables, binary and CSV |
 //! | [`otadata`] | the two records that choose the slot to boot |
+//! | [`release`] | signed releases: which image is for whom, by nobody's word |
 //! | [`nvs`] | NVS partitions: names of keys, never their values |
 //! | [`flash`] | whole flash images: all of the above, and which slot would boot |
 //! | [`foreign`] | files that are mistaken for firmware: web pages, ELF files, archives |
@@ -16,6 +17,7 @@ mod flash;
 mod foreign;
 mod nvs;
 mod otadata;
+mod release;
 mod rows;
 mod signature;
 mod table;
