@@ -33,7 +33,9 @@ mod space;
 mod walk;
 
 #[cfg(feature = "create")]
-pub use create::{CreateError, Created, Explanation, Options, apply, create, explain, image_hash};
+pub use create::{
+    CreateError, Created, Explanation, Options, apply, create, create_with_progress, explain, image_hash,
+};
 pub use decoder::{Decoder, MAX_DECODER_BYTES, Progress};
 pub use error::{OldImageError, PatchError};
 pub use header::{ID_BYTES, MAGIC, MAX_HEADER_BYTES, PatchHeader, VERSION};

@@ -120,7 +120,7 @@ impl Decoder {
         Some(len + EXTRA)
     }
 
-    /// The decoder that wrote `bytes` with [`Decoder::save`].
+    /// The decoder that wrote `bytes` with [`Decoder::save`]; it keeps its own limit, and with it its own slot.
     ///
     /// # Errors
     /// [`PatchError::BadSnapshot`] if it is not whole, or from another version.
@@ -165,7 +165,6 @@ impl Decoder {
 
     fn visit(&mut self, v: &mut dyn Visitor) {
         v.bytes(&mut self.base);
-        v.word(&mut self.limit);
         v.bytes(&mut self.header);
         v.byte(&mut self.header_have);
         v.word(&mut self.new_len);

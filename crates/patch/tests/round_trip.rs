@@ -64,7 +64,7 @@ fn a_decoder_saved_after_each_page_goes_on_in_another_one() {
     let mut saved_len = decoder.save(&mut saved).expect("room");
     loop {
         // The power was off: only what was saved is left.
-        let mut decoder = Decoder::new([0; 32], 0);
+        let mut decoder = Decoder::new([0; 32], ROOM);
         decoder.restore(&saved[..saved_len]).expect("the saved state");
         let mut page = vec![0; 4096];
         let mut filled = 0;
@@ -114,6 +114,21 @@ fn a_damaged_saved_state_is_refused() {
     }
     assert!(decoder.restore(&saved[..len - 1]).is_err());
     decoder.restore(&saved[..len]).expect("the undamaged state");
+}
+
+#[test]
+fn a_saved_state_does_not_outgrow_the_slot_of_who_takes_it_up() {
+    let new = app_image(5, 300, None);
+    let patch = create(&[], &new, &Options::default()).expect("a patch").patch;
+    let mut decoder = Decoder::new([0; 32], ROOM);
+    decoder.decode(&patch, &mut &[][..], &mut [0; 100]).expect("the beginning");
+    let mut saved = vec![0; MAX_SNAPSHOT_BYTES];
+    let len = decoder.save(&mut saved).expect("room");
+    for (limit, result) in
+        [(new.len() as u32, Ok(())), (new.len() as u32 - 1, Err(rootcast_patch::PatchError::BadSnapshot))]
+    {
+        assert_eq!(Decoder::new([0; 32], limit).restore(&saved[..len]), result);
+    }
 }
 
 #[test]

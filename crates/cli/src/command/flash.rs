@@ -103,7 +103,7 @@ impl Flash {
     }
 }
 
-pub fn read_table(name: &Path) -> Result<PartitionTable, Error> {
+fn read_table(name: &Path) -> Result<PartitionTable, Error> {
     match name.to_str() {
         Some("default") => return Ok(PartitionTable::default_4mb()),
         Some("original") => return Ok(PartitionTable::original_4mb()),

@@ -1,13 +1,11 @@
 //! The commands, one file each.
 
+mod delta;
 mod demo;
 mod flash;
 mod inspect;
-mod key;
 mod keygen;
 mod node;
-mod provision;
-mod release;
 mod sign;
 mod simulate;
 mod trigger;
@@ -22,10 +20,8 @@ pub enum Command {
     Demo(demo::Demo),
     Inspect(inspect::Inspect),
     Keygen(keygen::Keygen),
-    Key(key::Key),
     Sign(sign::Sign),
-    Provision(Box<provision::Provision>),
-    Release(release::Release),
+    Delta(delta::Delta),
     Flash(flash::Flash),
     Node(Box<node::NodeArguments>),
     Simulate(simulate::Simulate),
@@ -39,10 +35,8 @@ impl Command {
             Self::Demo(command) => command.run(output),
             Self::Inspect(command) => command.run(output),
             Self::Keygen(command) => command.run(output),
-            Self::Key(command) => command.run(output),
             Self::Sign(command) => command.run(output),
-            Self::Provision(command) => command.run(output),
-            Self::Release(command) => command.run(output),
+            Self::Delta(command) => command.run(output),
             Self::Flash(command) => command.run(output),
             Self::Node(command) => command.run(output),
             Self::Simulate(command) => command.run(output),

@@ -4,16 +4,17 @@ use super::app::Image;
 use super::flash::{self, Flash};
 use super::foreign::{self, Foreign};
 use super::otadata::{self, Records};
+use super::patch::Patch;
 use super::rows::{hex, row};
 use super::signature::Signature;
-use super::{nvs, release, table::Table};
+use super::{nvs, table::Table};
 use crate::size::Binary;
 use rootcast_image::header::IMAGE_MAGIC;
 use rootcast_image::partition::CsvError;
 use rootcast_image::partition::ENTRY_MAGIC;
 use rootcast_image::signature::{SIGNATURE_MAGIC, SIGNATURE_SECTOR_BYTES, SignatureSector};
 use rootcast_image::{ImageError, PartitionError, PartitionTable};
-use rootcast_trust::release::ReleaseError;
+use rootcast_patch::PatchError;
 use rootcast_trust::{KeyDigest, SignatureError};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -46,8 +47,8 @@ pub enum Facts {
     Nvs(nvs::Summary),
     /// A signature sector.
     SignatureSector(Signature),
-    /// A signed release.
-    Release(Box<release::Summary>),
+    /// A patch between two images.
+    Patch(Patch),
     /// A whole flash.
     FlashImage(Box<Flash>),
 }
@@ -59,28 +60,40 @@ pub enum NoFacts {
     Foreign(Foreign),
     /// It begins like an image, but its structure cannot be followed.
     Image(ImageError),
+    /// It begins like a patch, but is none.
+    Patch(PatchError),
     /// It begins like a partition table, but is none.
     Table(PartitionError),
     /// It reads like a partition table in CSV form, but is none.
     Csv(CsvError),
-    /// It begins like a release, but cannot be read.
-    Release(ReleaseError),
 }
 
-/// Finds out what a file is and describes it. `trusted` are keys whose signatures are looked for.
-pub fn inspect(file: String, bytes: &[u8], trusted: &[KeyDigest]) -> Result<Inspected, NoFacts> {
-    let facts = Facts::of(bytes, trusted)?;
+/// What is asked of a file beside what it is.
+pub struct Sought<'a> {
+    /// Keys whose signatures are looked for.
+    pub trusted: &'a [KeyDigest],
+    /// The old image of a patch.
+    pub base: Option<&'a [u8]>,
+}
+
+/// Finds out what a file is and describes it.
+pub fn inspect(file: String, bytes: &[u8], sought: &Sought<'_>) -> Result<Inspected, NoFacts> {
+    let facts = Facts::of(bytes, sought)?;
     Ok(Inspected { file, file_size: bytes.len(), file_sha256: hex(&Sha256::digest(bytes)), facts })
 }
 
 impl Facts {
-    fn of(bytes: &[u8], trusted: &[KeyDigest]) -> Result<Self, NoFacts> {
+    fn of(bytes: &[u8], sought: &Sought<'_>) -> Result<Self, NoFacts> {
+        let trusted = sought.trusted;
         // A whole flash may begin with a bootloader, which begins like an app image: look for its table first.
         if let Ok(table) = flash::table(bytes) {
             return Ok(Self::FlashImage(Flash::of(bytes, &table, trusted).into()));
         }
         match bytes {
             [IMAGE_MAGIC, ..] => Self::image(bytes, trusted),
+            [a, b, ..] if [*a, *b] == rootcast_patch::MAGIC => {
+                Patch::read(bytes, sought.base).map(Self::Patch).map_err(NoFacts::Patch)
+            }
             [a, b, ..] if [*a, *b] == ENTRY_MAGIC => {
                 PartitionTable::parse(bytes).map(|it| Self::table(&it)).map_err(NoFacts::Table)
             }
@@ -90,10 +103,6 @@ impl Facts {
                     Err(_) => Err(NoFacts::Foreign(foreign::recognise(bytes))),
                 }
             }
-            [a, b, ..] if [*a, *b] == release::ENVELOPE_TAG => match release::Summary::of(bytes) {
-                Ok(summary) => Ok(Self::Release(summary.into())),
-                Err(error) => Err(NoFacts::Release(error)),
-            },
             _ if otadata::looks_like_it(bytes) => match otadata::parse(bytes) {
                 Some(records) => Ok(Self::Otadata(Records::of(&records, None))),
                 None => Err(NoFacts::Foreign(foreign::recognise(bytes))),
@@ -136,6 +145,11 @@ impl Facts {
                 Some(Flaw::Other("no signature in it holds"))
             }
             Self::FlashImage(flash) => flash.flaw().map(Flaw::Other),
+            Self::Patch(patch) => match patch.error {
+                Some(error) => Some(Flaw::Patch(error)),
+                None if patch.ends_where_it_says() => None,
+                None => Some(Flaw::Other("something follows behind the patch's end")),
+            },
             _ => None,
         }
     }
@@ -148,6 +162,8 @@ pub enum Flaw {
     Image(ImageError),
     /// A node would not believe the signature.
     Signature(SignatureError),
+    /// A node would not make an image of the patch.
+    Patch(PatchError),
     /// Anything else; completes "FILE: …".
     Other(&'static str),
 }
@@ -171,7 +187,7 @@ impl fmt::Display for Inspected {
             Facts::Otadata(_) => writeln!(f, "otadata")?,
             Facts::Nvs(_) => writeln!(f, "NVS partition")?,
             Facts::SignatureSector(_) => writeln!(f, "signature sector")?,
-            Facts::Release(_) => writeln!(f, "signed release")?,
+            Facts::Patch(_) => writeln!(f, "patch")?,
             Facts::FlashImage(flash) if flash.has_bootloader() => {
                 writeln!(f, "flash image (a merged factory image): for a cable, not for nodes")?
             }
@@ -190,7 +206,7 @@ impl fmt::Display for Inspected {
             Facts::Otadata(facts) => facts.fmt(f),
             Facts::Nvs(facts) => facts.fmt(f),
             Facts::SignatureSector(facts) => facts.fmt(f),
-            Facts::Release(facts) => facts.fmt(f),
+            Facts::Patch(facts) => facts.fmt(f),
             Facts::FlashImage(facts) => facts.fmt(f),
         }
     }

@@ -6,8 +6,8 @@
 //! | [`signature`] | Secure Boot V2 signature sectors |
 //! | [`table`] | partition tables, binary and CSV |
 //! | [`otadata`] | the two records that choose the slot to boot |
-//! | [`release`] | signed releases: which image is for whom, by nobody's word |
 //! | [`nvs`] | NVS partitions: names of keys, never their values |
+//! | [`patch`] | patches between images, and where their bytes go |
 //! | [`flash`] | whole flash images: all of the above, and which slot would boot |
 //! | [`foreign`] | files that are mistaken for firmware: web pages, ELF files, archives |
 
@@ -17,9 +17,11 @@ mod flash;
 mod foreign;
 mod nvs;
 mod otadata;
-mod release;
+mod patch;
 mod rows;
 mod signature;
 mod table;
 
-pub use detect::{Flaw, NoFacts, inspect};
+pub use detect::{Flaw, NoFacts, Sought, inspect};
+pub use patch::Account;
+pub use rows::hex;

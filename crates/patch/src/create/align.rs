@@ -10,6 +10,7 @@ use std::vec::Vec;
 
 use super::complete;
 use super::normal::Normal;
+use super::progress::Progress;
 use crate::walk::{BACK, Command, Source};
 
 /// Costs in 1/16 bit, found by measurement (see docs/patch-format.md).
@@ -22,6 +23,9 @@ const HOPELESS: u32 = 16 * 44;
 const FITS: usize = 8;
 const MAX_STATES: usize = 48;
 const HASH_BITS: u32 = 18;
+/// What finding an alignment takes, in walks over the new image; and how many bytes go between two reports.
+pub(super) const PASSES: u64 = 6;
+const TELL_EVERY: usize = 32 * 1024;
 
 /// What is worth trying differently from pair to pair.
 #[derive(Clone, Copy, Debug)]
@@ -66,22 +70,33 @@ struct Node {
 const ROOT: u32 = u32::MAX;
 
 /// Old and new image one behind the other: a place in it is a place to copy from.
-struct Places<'a> {
+pub(super) struct Places<'a> {
     old: &'a [u8],
     new: &'a [u8],
-    old_normal: &'a [u8],
-    new_normal: &'a [u8],
+    old_normal: &'a Normal,
+    new_normal: &'a Normal,
     read_back: bool,
     tuning: Tuning,
 }
 
-impl Places<'_> {
+impl<'a> Places<'a> {
+    pub(super) fn new(
+        old: &'a [u8],
+        new: &'a [u8],
+        old_normal: &'a Normal,
+        new_normal: &'a Normal,
+        read_back: bool,
+        tuning: Tuning,
+    ) -> Self {
+        Self { old, new, old_normal, new_normal, read_back, tuning }
+    }
+
     fn normal(&self, place: usize) -> Option<u8> {
         let old_len = self.old.len();
         if place < old_len {
-            Some(self.old_normal[place])
+            Some(self.old_normal.bytes[place])
         } else {
-            self.new_normal.get(place - old_len).copied()
+            self.new_normal.bytes.get(place - old_len).copied()
         }
     }
 
@@ -93,24 +108,18 @@ impl Places<'_> {
     /// How far the normal bytes from `place` on equal those of the new image from `n` on.
     fn common(&self, place: usize, n: usize) -> usize {
         let old_len = self.old.len();
-        let from =
-            if place < old_len { &self.old_normal[place..] } else { &self.new_normal[place - old_len..] };
-        from.iter().zip(&self.new_normal[n..]).take(LONGEST).take_while(|(a, b)| a == b).count()
+        let from = if place < old_len {
+            &self.old_normal.bytes[place..]
+        } else {
+            &self.new_normal.bytes[place - old_len..]
+        };
+        from.iter().zip(&self.new_normal.bytes[n..]).take(LONGEST).take_while(|(a, b)| a == b).count()
     }
 }
 
-pub(super) fn commands(
-    old: &[u8],
-    new: &[u8],
-    old_normal: &Normal,
-    new_normal: &Normal,
-    read_back: bool,
-    tuning: Tuning,
-) -> Vec<Command> {
-    let places =
-        Places { old, new, old_normal: &old_normal.bytes, new_normal: &new_normal.bytes, read_back, tuning };
+pub(super) fn commands(places: &Places<'_>, progress: &Progress<'_>) -> Vec<Command> {
     let mut copies: Vec<Command> = Vec::new();
-    for copy in Path::find(&places) {
+    for copy in Path::find(places, progress) {
         match copies.last_mut() {
             Some(last) if last.new + last.len == copy.new && last.source.plus(last.len) == copy.source => {
                 last.len += copy.len;
@@ -118,8 +127,8 @@ pub(super) fn commands(
             _ => copies.push(copy),
         }
     }
-    begin_on_tokens(&mut copies, &old_normal.starts, &new_normal.starts);
-    complete(copies, new.len() as u32)
+    begin_on_tokens(&mut copies, &places.old_normal.starts, &places.new_normal.starts);
+    complete(copies, places.new.len() as u32)
 }
 
 /// Moves the start of copies back to where an old token begins.
@@ -182,11 +191,11 @@ struct Path {
 }
 
 impl Path {
-    fn find(places: &Places<'_>) -> Vec<Command> {
+    fn find(places: &Places<'_>, progress: &Progress<'_>) -> Vec<Command> {
         let (old_len, new_len) = (places.old.len(), places.new.len());
         let Tuning { key, new_byte, .. } = places.tuning;
         let mut old_index = Index::new(old_len);
-        (0..old_len).for_each(|i| old_index.add(places.old_normal, i, key));
+        (0..old_len).for_each(|i| old_index.add(&places.old_normal.bytes, i, key));
         let mut new_index = Index::new(if places.read_back { new_len } else { 0 });
         let mut path = Self {
             nodes: vec![Node { new: 0, shift: None, parent: ROOT }],
@@ -198,8 +207,11 @@ impl Path {
         }
         let mut looked = 0;
         for n in 0..new_len {
+            if n % TELL_EVERY == TELL_EVERY - 1 {
+                progress.add(PASSES * TELL_EVERY as u64);
+            }
             if places.read_back && n >= BACK as usize {
-                new_index.add(places.new_normal, n - BACK as usize, key);
+                new_index.add(&places.new_normal.bytes, n - BACK as usize, key);
             }
             let best = path.best();
             if n + key <= new_len && (!fits(best, n, places) || n - looked > LOOK_EVERY) {
@@ -217,12 +229,8 @@ impl Path {
                 let at_seam = place == old_len && path.nodes[state.node as usize].new != n as u32;
                 state.cost += match places.normal(place) {
                     Some(_) if at_seam => HOPELESS * 4,
-                    Some(byte) if byte == places.new_normal[n] => {
-                        if places.byte(place) == places.new[n] {
-                            0
-                        } else {
-                            BLANK_DIFFERS
-                        }
+                    Some(byte) if byte == places.new_normal.bytes[n] => {
+                        if places.byte(place) == places.new[n] { 0 } else { BLANK_DIFFERS }
                     }
                     Some(_) => MISFIT,
                     None => HOPELESS * 4,
@@ -230,6 +238,7 @@ impl Path {
             }
             path.prune();
         }
+        progress.add(PASSES * (new_len % TELL_EVERY) as u64);
         path.commands(new_len, old_len)
     }
 
@@ -263,7 +272,7 @@ impl Path {
     /// Offers the best places in an index, which begins at place `base`.
     fn look_up(&mut self, index: &Index, best: State, n: usize, base: usize, places: &Places<'_>) {
         let mut kept = [(0usize, 0i64); KEPT];
-        let mut at = index.head[Index::slot(&places.new_normal[n..n + places.tuning.key])];
+        let mut at = index.head[Index::slot(&places.new_normal.bytes[n..n + places.tuning.key])];
         for _ in 0..TRIES {
             if at == u32::MAX {
                 break;
@@ -329,6 +338,6 @@ fn far(best: State, shift: i64) -> u32 {
 fn fits(best: State, n: usize, places: &Places<'_>) -> bool {
     let Some(place) = best.shift.map(|s| n as i64 + s).filter(|&f| f >= 0) else { return false };
     (0..FITS).all(|i| {
-        n + i < places.new.len() && places.normal(place as usize + i) == Some(places.new_normal[n + i])
+        n + i < places.new.len() && places.normal(place as usize + i) == Some(places.new_normal.bytes[n + i])
     })
 }

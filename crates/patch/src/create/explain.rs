@@ -5,6 +5,7 @@ use std::vec::Vec;
 
 use super::{InMemory, image_hash};
 use crate::coder::{Account, Coder, RangeDecoder};
+use crate::header::ID_BYTES;
 use crate::walk::{Guide, STEP_OUTPUT, Walker};
 use crate::{PatchError, PatchHeader};
 
@@ -15,6 +16,10 @@ pub struct Explanation {
     pub header: PatchHeader,
     /// What the bytes of the body are spent on: name, bytes (fractions of a bit are counted).
     pub spent: Vec<(&'static str, f64)>,
+    /// Copy commands.
+    pub copies: usize,
+    /// Bytes of the new file that no copy covers.
+    pub new_bytes: usize,
     /// Entries of the address map.
     pub map_entries: usize,
     /// Tokens and bytes that were not as predicted.
@@ -37,6 +42,7 @@ pub fn explain(patch: &[u8], old: &[u8]) -> Result<Explanation, PatchError> {
     walker.reads_back = header.reads_back;
     let mut made = Vec::new();
     let mut begun = false;
+    let (mut copies, mut new_bytes) = (0, 0);
     while !walker.is_done() {
         let taken = coder.inner.fill(body);
         body = body.get(taken..).unwrap_or(&[]);
@@ -44,15 +50,32 @@ pub fn explain(patch: &[u8], old: &[u8]) -> Result<Explanation, PatchError> {
             coder.inner.begin();
             begun = true;
         }
+        let between = walker.left == 0;
         let mut out = [0; STEP_OUTPUT];
         let n = walker.step(&mut coder, &mut InMemory { old, made: &made }, &Guide::NONE, &mut out)?;
+        if between && walker.left > 0 {
+            if walker.copying { copies += 1 } else { new_bytes += walker.left as usize }
+        }
         made.extend(out.get(..n).unwrap_or(&[]));
         if coder.inner.overrun > 8 {
             return Err(PatchError::Truncated);
         }
     }
     let spent = Account::NAMES.iter().zip(coder.spent).map(|(&name, bits)| (name, bits / 8.0)).collect();
-    Ok(Explanation { header, spent, map_entries: usize::from(walker.map.count), misses: coder.misses, made })
+    let mut result = [0; ID_BYTES];
+    result.copy_from_slice(&walker.sha.finish()[..ID_BYTES]);
+    if result != header.result {
+        return Err(PatchError::WrongResult { expected: header.result, found: result });
+    }
+    Ok(Explanation {
+        header,
+        spent,
+        copies,
+        new_bytes,
+        map_entries: usize::from(walker.map.count),
+        misses: coder.misses,
+        made,
+    })
 }
 
 struct Accountant {

@@ -1,7 +1,7 @@
 //! Makes patches: align the two images, fit the address map, then walk the new image with a range encoder.
 
-use std::borrow::ToOwned;
 use std::fmt;
+use std::panic::resume_unwind;
 use std::vec;
 use std::vec::Vec;
 
@@ -12,11 +12,13 @@ use crate::map::AddressMap;
 use crate::space::{MAX_IMAGE_BYTES, Space};
 use crate::walk::{Command, Guide, SPAN, STEP_OUTPUT, Setup, Source, Walker};
 use crate::{OldImage, OldImageError, PatchError};
+use progress::Progress;
 
 mod addresses;
 mod align;
 mod explain;
 mod normal;
+mod progress;
 
 pub use explain::{Explanation, explain};
 
@@ -111,6 +113,19 @@ fn space_of(image: &[u8]) -> Option<Space> {
 /// # Errors
 /// [`CreateError`]; the finished patch has been applied once and gave `new`.
 pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, CreateError> {
+    create_with_progress(old, new, options, &|_| ())
+}
+
+/// As [`create`]; `tell` hears how far it is, 0 to 1, from any of the threads at work.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_with_progress(
+    old: &[u8],
+    new: &[u8],
+    options: &Options,
+    tell: &(dyn Fn(f32) + Sync),
+) -> Result<Created, CreateError> {
     for file in [old, new] {
         if file.len() > MAX_IMAGE_BYTES as usize {
             return Err(CreateError::TooLarge { length: file.len() });
@@ -118,7 +133,7 @@ pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, Crea
     }
     let old_space = space_of(old).filter(|_| options.understand_code);
     let new_space = space_of(new).filter(|_| options.understand_code);
-    let mut setup = Setup {
+    let setup = Setup {
         computes_tail: new_space.as_ref().is_some_and(|s| has_regular_tail(new, s)),
         fresh_elf_hash: new_space.is_some() && new.len() >= 208 && old.get(176..208) != new.get(176..208),
         map: AddressMap::new(),
@@ -132,17 +147,33 @@ pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, Crea
         // Sent in any case: no reason to break a copy.
         new_normal.bytes[176..208].copy_from_slice(&old_normal.bytes[176..208]);
     }
-    let mut best: Option<Created> = None;
     // Without an old image the search is long and the differences are small.
     let tries = if old.is_empty() { 1 } else { align::TUNINGS.len() };
-    for tuning in align::TUNINGS.into_iter().take(tries) {
-        let mut commands = align::commands(old, new, &old_normal, &new_normal, options.read_back, tuning);
+    let passes = tries as u64 * (align::PASSES + WALKS);
+    let progress = Progress::new(passes * new.len() as u64, tell);
+    let attempt = |tuning| {
+        let mut setup = setup.clone();
+        let places = align::Places::new(old, new, &old_normal, &new_normal, options.read_back, tuning);
+        let mut commands = align::commands(&places, &progress);
         if setup.computes_tail
             && let Some(space) = setup.new.as_ref()
         {
             through_the_tail(&mut commands, space.data_end(), space.image_len());
         }
-        let made = encode(old, new, &commands, &mut setup)?;
+        encode(old, new, &commands, &mut setup, &progress)
+    };
+    // The first of the smallest, whichever thread is done first: the same patch every time.
+    let made = std::thread::scope(|scope| {
+        let tunings = align::TUNINGS.into_iter().take(tries);
+        let attempts: Vec<_> = tunings.map(|tuning| scope.spawn(move || attempt(tuning))).collect();
+        attempts
+            .into_iter()
+            .map(|it| it.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect::<Vec<_>>()
+    });
+    let mut best: Option<Created> = None;
+    for made in made {
+        let made = made?;
         if best.as_ref().is_none_or(|b| made.patch.len() < b.patch.len()) {
             best = Some(made);
         }
@@ -155,25 +186,43 @@ pub fn create(old: &[u8], new: &[u8], options: &Options) -> Result<Created, Crea
     Ok(best)
 }
 
+/// Walks over the new image for one alignment.
+const WALKS: u64 = 3;
+
+fn spans(new: &[u8]) -> usize {
+    new.len() / SPAN as usize + 1
+}
+
 /// Writes the patch that these commands make.
-fn encode(old: &[u8], new: &[u8], commands: &[Command], setup: &mut Setup) -> Result<Created, CreateError> {
+fn encode(
+    old: &[u8],
+    new: &[u8],
+    commands: &[Command],
+    setup: &mut Setup,
+    progress: &Progress<'_>,
+) -> Result<Created, CreateError> {
+    let walk = |guide: &Guide<'_>| {
+        let listened = walk(old, guide, Listener::new(spans(new)));
+        progress.add(new.len() as u64);
+        listened
+    };
     let reads_back = commands.iter().any(|k| matches!(k.source, Source::Made(_)));
-    let spans = new.len() / SPAN as usize + 1;
-    let all_dirty = vec![true; spans];
+    let all_dirty = vec![true; spans(new)];
 
     // First walk: which references went where.
     setup.map = AddressMap::new();
     let guide = Guide { new, commands, dirty: &all_dirty, setup: Some(setup) };
-    let (listener, _) = walk(old, &guide, Listener::new(spans))?;
+    let (listener, _) = walk(&guide)?;
     setup.map = addresses::fit(&listener.references, commands, setup.old.as_ref(), setup.new.as_ref());
 
     // Second walk: which spans are as predicted.
     let guide = Guide { new, commands, dirty: &all_dirty, setup: Some(setup) };
-    let (listener, _) = walk(old, &guide, Listener::new(spans))?;
+    let (listener, _) = walk(&guide)?;
 
     // Third walk: the bits.
     let guide = Guide { new, commands, dirty: &listener.dirty, setup: Some(setup) };
-    let (encoder, walker) = walk(old, &guide, RangeEncoder::new())?;
+    let (encoder, walker) = self::walk(old, &guide, RangeEncoder::new())?;
+    progress.add(new.len() as u64);
     let spent = Account::NAMES
         .iter()
         .zip(encoder.spent)
@@ -260,7 +309,7 @@ fn walk<C: Coder>(old: &[u8], guide: &Guide<'_>, mut coder: C) -> Result<(C, Wal
     while !walker.is_done() {
         walker.step(&mut coder, &mut source, guide, &mut out).map_err(CreateError::DoesNotApply)?;
     }
-    Ok((coder, (*walker).to_owned()))
+    Ok((coder, *walker))
 }
 
 /// What a decoder computes needs no command of its own: the one before it goes on.

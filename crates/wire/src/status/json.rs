@@ -76,7 +76,6 @@ pub fn parse_status(message: &[u8]) -> Result<StatusMessage, StatusError> {
             "slot" => status.slot = copy(value),
             "state" => status.state = copy::<16>(value).and_then(|name| UpdateState::from_name(&name)),
             "unsignedAllowed" => status.unsigned_allowed = boolean(value),
-            "releasesOnly" => status.releases_only = boolean(value),
             OURS => ours = true,
             "status" => {
                 if let Some(text) = text(value) {
@@ -108,7 +107,7 @@ pub fn parse_status(message: &[u8]) -> Result<StatusMessage, StatusError> {
     Ok(StatusMessage::Status(status))
 }
 
-const FIELDS: [&str; 28] = [
+const FIELDS: [&str; 27] = [
     "deviceId",
     "type",
     "isRoot",
@@ -129,7 +128,6 @@ const FIELDS: [&str; 28] = [
     "slot",
     "state",
     "unsignedAllowed",
-    "releasesOnly",
     OURS,
     "status",
     "device_id",
@@ -173,10 +171,6 @@ impl NodeStatus {
             json.text_or_null("slot", self.slot.as_ref())?;
             json.text_or_null("state", self.state)?;
             json.plain_or_null("unsignedAllowed", self.unsigned_allowed)?;
-            // Came later than the others: nodes that do not know of it leave it out.
-            if let Some(only) = self.releases_only {
-                json.plain("releasesOnly", only)?;
-            }
         }
         json.close()
     }
