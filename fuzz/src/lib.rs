@@ -13,16 +13,24 @@
 //! | [`wire`] | `rootcast-wire`: triggers, casts, mesh frames of three dialects, reports, status |
 //! | [`http`] | `rootcast-node`: URLs, HTTP responses |
 //! | [`release`] | `rootcast-trust`: releases, the record of trusted keys |
+//! | [`certificate`] | `rootcast-trust`: the chain that a server shows |
+//! | [`patch`] | `rootcast-patch`: patches, a decoder's saved state |
+//! | [`spread`] | `rootcast-node`: messages of spreading nodes, and whole conversations |
+//! | [`node`] | `rootcast-node`: a whole node, started on any flash and told anything |
 //!
 //! An input that once broke a promise goes to `seeds/TARGET/` with a name that says what it is.
 //!
 //! A new target is a line in its module's `TARGETS`, a file in `fuzz_targets/`, a `[[bin]]` in `Cargo.toml` and a
 //! name in `tests/replay.rs`, which fails while one of them is missing.
 
+pub mod certificate;
 pub mod http;
 pub mod image;
 pub mod mutate;
+pub mod node;
+pub mod patch;
 pub mod release;
+pub mod spread;
 pub mod wire;
 
 /// A parser under fire.
@@ -39,7 +47,18 @@ pub struct Target {
 
 /// Every target.
 pub fn targets() -> impl Iterator<Item = &'static Target> {
-    image::TARGETS.iter().chain(wire::TARGETS).chain(http::TARGETS).chain(release::TARGETS)
+    [
+        image::TARGETS,
+        wire::TARGETS,
+        http::TARGETS,
+        release::TARGETS,
+        certificate::TARGETS,
+        patch::TARGETS,
+        spread::TARGETS,
+        node::TARGETS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Feeds the target of this name, as a fuzzer does.

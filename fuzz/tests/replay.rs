@@ -96,6 +96,13 @@ replay!(
     release_envelope,
     release_manifest,
     trust_record,
+    certificate,
+    patch,
+    patch_state,
+    spread_message,
+    spread_talk,
+    node_flash,
+    node_talk,
 );
 
 /// Images that real projects built, where they are at hand: whole, and with a few mutations each.

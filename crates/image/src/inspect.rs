@@ -140,14 +140,17 @@ pub fn inspect(file: &[u8]) -> Result<Inspection, ImageError> {
     Ok(inspection)
 }
 
-/// The app descriptor: at the start of the first segment that is read-only data, as esptool looks for it, else of the
-/// first segment.
+/// The app descriptor: at the start of the first segment, where ESP-IDF's bootloader and a node read it; where there is
+/// none, of the first segment that is read-only data, as esptool looks for it.
 fn descriptor(inspection: &Inspection, file: &[u8]) -> Option<AppDescriptor> {
     let is_rodata = |segment: &&SegmentHeader| inspection.memory_types(segment).any(|name| name == "DROM");
-    let segment = inspection.segments.iter().find(is_rodata).or(inspection.segments.first())?;
-    let (start, length) = (segment.data_offset as usize, segment.length as usize);
-    let data = file.get(start..start + length)?;
-    data.first_chunk::<DESCRIPTOR_BYTES>().and_then(AppDescriptor::parse)
+    let read = |segment: &SegmentHeader| {
+        let (start, length) = (segment.data_offset as usize, segment.length as usize);
+        let data = file.get(start..start + length)?;
+        data.first_chunk::<DESCRIPTOR_BYTES>().and_then(AppDescriptor::parse)
+    };
+    let first = inspection.segments.first().and_then(read);
+    first.or_else(|| inspection.segments.iter().find(is_rodata).and_then(read))
 }
 
 fn not_an_image(found: u8) -> ImageError {

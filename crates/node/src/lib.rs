@@ -30,6 +30,10 @@ mod errors;
 pub mod fetch;
 pub mod install;
 pub mod io;
+#[cfg(feature = "mutations")]
+pub mod mutation;
+#[cfg(not(feature = "mutations"))]
+mod mutation;
 pub mod node;
 pub mod platform;
 mod root;

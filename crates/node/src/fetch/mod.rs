@@ -15,6 +15,7 @@ pub use response::{BodyReader, BodyStep, Framing, MAX_ETAG_BYTES, ResponseError,
 pub use url::{Url, UrlError};
 
 use crate::PAGE_BYTES;
+use crate::mutation::{self, Mutation};
 use crate::time::Instant;
 use core::fmt::Write;
 use heapless::String;
@@ -235,7 +236,11 @@ impl Fetch {
         if let Some(etag) = &self.etag
             && self.offset > 0
         {
-            let _ = write!(request, "Range: bytes={}-\r\nIf-Range: {etag}\r\n", self.offset);
+            let _ = if mutation::is_on(Mutation::ChangedFileSpliced) {
+                write!(request, "Range: bytes={}-\r\n", self.offset)
+            } else {
+                write!(request, "Range: bytes={}-\r\nIf-Range: {etag}\r\n", self.offset)
+            };
         }
         let _ = request.write_str("\r\n");
         request.length
@@ -323,7 +328,10 @@ impl Fetch {
             return Err(ErrorCode::HttpLengthMismatch.into());
         }
         // RFC 9110 §13.1.5: a server may send 206 only if the tag still holds, but a tag that differs proves it does not.
-        if head.etag.is_some() && head.etag != self.etag {
+        if head.etag.is_some()
+            && head.etag != self.etag
+            && !mutation::is_on(Mutation::ChangedFileSpliced)
+        {
             return Err(ErrorCode::FileChanged.into());
         }
         Ok(FileInfo { start, size, etag: self.etag.clone() })

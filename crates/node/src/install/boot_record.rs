@@ -21,6 +21,7 @@
 use super::layout::Layout;
 use super::region::{FlashFault, Region};
 use crate::PAGE_BYTES;
+use crate::mutation::{self, Mutation};
 use embedded_storage::nor_flash::NorFlash;
 use rootcast_image::otadata::{ERASED_SEQUENCE, next_sequence};
 use rootcast_image::{OtaData, OtaEntry, OtaState, SlotId};
@@ -164,6 +165,7 @@ impl BootRecord {
         let data = self.load(flash)?;
         let (index, highest) = held.map_or((0, 0), |held| (1 - held, data.entries[held].sequence));
         let sequence = self.sequence_after(highest, target)?;
+        let index = if mutation::is_on(Mutation::SwitchInPlace) { held.unwrap_or(index) } else { index };
         self.replace(flash, index, &OtaEntry::new(sequence, OtaState::New), None)
     }
 
@@ -176,6 +178,10 @@ impl BootRecord {
         }
         let data = self.load(flash)?;
         let sequence = data.entries[record.index].sequence;
+        if mutation::is_on(Mutation::ConfirmInPlace) {
+            self.region.erase_page(flash, 1 - record.index as u32)?;
+            return self.replace(flash, record.index, &OtaEntry::new(sequence, OtaState::Valid), None);
+        }
         if data.entries[1 - record.index].is_valid() {
             self.replace(flash, record.index, &OtaEntry::new(sequence, OtaState::Valid), None)
         } else {
@@ -228,7 +234,7 @@ impl BootRecord {
         index: usize,
     ) -> Result<(), FlashFault> {
         let starts = self.trial_starts(flash, index)?;
-        if starts < STARTS {
+        if starts < STARTS && !mutation::is_on(Mutation::TrialNotCounted) {
             self.region.write(flash, sector(index) + STARTS_AT + starts * 4, &[0; 4])?;
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::release::Plan;
 use super::*;
+use crate::mutation::{self, Mutation};
 
 #[expect(clippy::result_large_err, reason = "there is no allocator to box a failure with")]
 impl Updater {
@@ -337,9 +338,15 @@ impl Updater {
             // as its last page is written, unverified and without a trial.
             BootRecord::of(&self.layout).hold_running(flash)?;
             journal.erase(flash)?;
+            if mutation::is_on(Mutation::RunningSlotErased) {
+                self.layout.running_region.erase_page(flash, 0)?;
+            }
         }
         if job.journal == JournalUse::Ours && page >= journal.pages_beside() {
             job.journal = JournalUse::Impossible;
+        }
+        if mutation::is_on(Mutation::JournalTrusted) && job.journal == JournalUse::Ours {
+            journal.mark_page(flash, page)?;
         }
         if !same {
             slot.erase_page(flash, page)?;

@@ -1,12 +1,28 @@
 //! Reading back, verifying, switching the boot slot.
 
 use super::*;
+use crate::mutation::{self, Mutation};
 
 #[expect(clippy::result_large_err, reason = "there is no allocator to box a failure with")]
 impl Updater {
     pub(super) fn start_verifying<P: Platform>(&mut self, context: &mut Context<'_, P>) {
         self.stage = Stage::Verifying { verifier: ImageVerifier::new(), offset: 0 };
         self.tell(UpdateState::Verifying, context);
+        if mutation::is_on(Mutation::SwitchBeforeVerification)
+            && let Some((index, slot)) = self.slot()
+        {
+            let _ = self.switch_record(index, slot, context);
+        }
+        if mutation::is_on(Mutation::JournalTrusted)
+            && let (Some((_, slot)), Some(job)) = (self.slot(), &mut self.job)
+            && let Ok(Some(facts)) = ImageFacts::read(context.platform.flash(), &slot)
+        {
+            let (hash, image_len) = (facts.hash, facts.image_len);
+            let installed = InstalledImage { hash, image_len, file_len: job.size.unwrap_or(image_len) };
+            job.image = Some(installed);
+            let _ = Journal::of(slot).note_installed(context.platform.flash(), &installed);
+            self.stage = Stage::Installed;
+        }
     }
 
     /// When [`Updater::on_timeout`] wants to be called.
@@ -86,7 +102,8 @@ impl Updater {
     /// A server that gives two files one tag can make us piece them together. Then the download is to blame, and
     /// another one from the first byte tells.
     fn blame(&self, code: ErrorCode) -> ErrorCode {
-        if self.job.as_ref().is_some_and(|job| job.pieced) { ErrorCode::FileChanged } else { code }
+        let pieced = self.job.as_ref().is_some_and(|job| job.pieced);
+        if pieced && !mutation::is_on(Mutation::ChangedFileSpliced) { ErrorCode::FileChanged } else { code }
     }
 
     /// Everything that must hold of a whole image, in the order in which a person would want to hear of it.

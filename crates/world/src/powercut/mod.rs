@@ -9,11 +9,16 @@
 //! |---|---|
 //! | [`scene`] | where a node starts from, and what happens to it |
 //! | `rig` | one node, its server and broker, in virtual time |
-//! | [`campaign`] | all scenes, all cuts, and the table of what came of them |
+//! | `examine` | what is asked of a node after a cut |
+//! | [`campaign`] | all scenes, all cuts |
+//! | [`outcomes`] | what came of them, as a table |
 
 pub mod campaign;
+mod examine;
+pub mod outcomes;
 mod rig;
 pub mod scene;
 
-pub use campaign::{Campaign, Outcomes, Report, Row};
-pub use scene::{Scene, Start, Story};
+pub use campaign::Campaign;
+pub use outcomes::{Outcomes, Report, Row};
+pub use scene::{Images, Scene, Start, Story};

@@ -1,6 +1,6 @@
 //! One root node with its server and broker, in virtual time.
 
-use super::scene::{Scene, Story, hash_of};
+use super::scene::{NEXT_URL, Scene, Story, URL, hash_of};
 use crate::board::Board;
 use crate::body::http::{End, Server};
 use crate::bootloader::{Bootloader, ImageCache};
@@ -10,9 +10,6 @@ use crate::random::Random;
 use rootcast_image::{ChipId, ImageHash};
 use rootcast_node::{Backoff, Input, Instant, MeshState, Output, ResetReason, Settings};
 use rootcast_wire::{NodeId, NodeType};
-
-const URL: &str = "https://firmware.example/new.bin";
-const NEXT_URL: &str = "https://firmware.example/next.bin";
 
 /// Starts after which a node counts as restarting without end.
 const MAX_STARTS: u32 = 40;
@@ -42,8 +39,11 @@ pub(super) struct Rig<'a> {
     crash_at: Option<Instant>,
 }
 
-fn settings() -> Settings {
-    let mut settings = Settings::new(NodeId(0xA0B1_C2D3_E4F5), NodeType::Switch, ChipId::ESP32C3);
+/// The node's station MAC.
+const ID: NodeId = NodeId(0xA0B1_C2D3_E4F5);
+
+fn settings(chip: ChipId) -> Settings {
+    let mut settings = Settings::new(ID, NodeType::Switch, chip);
     settings.is_root = true;
     settings.allow_unsigned = true;
     settings.retry = Backoff { first_ms: 1_000, longest_ms: 4_000, attempts: 4 };
@@ -54,15 +54,20 @@ fn settings() -> Settings {
 }
 
 impl<'a> Rig<'a> {
-    pub(super) fn new(scene: &'a Scene, content: Snapshot, seed: u64, images: &'a mut ImageCache) -> Self {
+    pub(super) fn new(
+        scene: &'a Scene,
+        content: Snapshot,
+        after_cut: bool,
+        seed: u64,
+        images: &'a mut ImageCache,
+    ) -> Self {
         let mut flash = VirtualFlash::new(content);
         flash.seed_noise(seed);
         let board = Board::new(flash, Random::new(seed));
-        let mut server = Server::new();
-        server.put("/new.bin", scene.images.new.clone());
-        server.put("/next.bin", scene.images.next.clone());
-        let machine = Machine::new(board, Bootloader::new(ChipId::ESP32C3, scene.rollback), settings());
-        let bad = (!scene.story.ends_on_new()).then(|| hash_of(&scene.images.new));
+        let server = scene.server(after_cut);
+        let chip = scene.images.chip;
+        let machine = Machine::new(board, Bootloader::new(chip, scene.rollback), settings(chip));
+        let bad = scene.story.fails_its_trial().then(|| hash_of(&scene.images.new));
         Self { scene, machine, server, images, now: Instant(0), bad, starts: 0, crash_at: None }
     }
 
@@ -99,8 +104,7 @@ impl<'a> Rig<'a> {
         }
         let is_bad = self.running().is_some() && self.running() == self.bad;
         self.crash_at = (is_bad && self.scene.story == Story::Crashes).then(|| self.now.after(CRASH_MS));
-        let id = settings().id;
-        let mesh = MeshState { started: true, joined: true, layer: 1, parent: id, signal_dbm: -50 };
+        let mesh = MeshState { started: true, joined: true, layer: 1, parent: ID, signal_dbm: -50 };
         self.machine.handle(self.now, Input::Mesh(mesh));
         if !is_bad {
             self.machine.handle(self.now, Input::MqttConnected);

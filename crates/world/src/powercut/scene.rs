@@ -1,12 +1,15 @@
 //! Where a node starts from, and what happens to it.
 
+use crate::body::http::Server;
 use crate::factory::{CompactTable, Factory};
 use crate::flash::{SECTOR_BYTES, Snapshot};
 use crate::nvs::{Contents, Provisioning, Value};
 use rootcast_image::writer::AppImageBuilder;
 use rootcast_image::{ChipId, ImageHash, ImageVerifier, OtaEntry, OtaState, PartitionTable, SlotId};
+use rootcast_patch::{Options, create};
 use rootcast_wire::{NodeId, NodeType};
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 use std::sync::Arc;
 
 /// The state of otadata at the beginning.
@@ -47,6 +50,12 @@ impl fmt::Display for Start {
 pub enum Story {
     /// A good image is triggered and proves itself.
     Update,
+    /// The same, by a patch on the running image.
+    Patched,
+    /// A good image is triggered; while the node has no power, another one takes its place behind the URL.
+    FileChanges,
+    /// What the server sends is damaged: it has to be refused when it is whole.
+    Damaged,
     /// The new image never reaches its broker; its time runs out.
     NeverJoins,
     /// The new image crashes soon after each start.
@@ -55,12 +64,28 @@ pub enum Story {
 
 impl Story {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Update, Self::NeverJoins, Self::Crashes];
+    pub const ALL: [Self; 6] =
+        [Self::Update, Self::Patched, Self::FileChanges, Self::Damaged, Self::NeverJoins, Self::Crashes];
 
     /// Whether the new image is worth keeping.
     #[must_use]
     pub const fn ends_on_new(self) -> bool {
-        matches!(self, Self::Update)
+        matches!(self, Self::Update | Self::Patched | Self::FileChanges)
+    }
+
+    /// How much sparser the bytes of its programs are cut: these stories share most of their operations with
+    /// [`Story::Update`].
+    pub(super) const fn byte_step(self) -> usize {
+        match self {
+            Self::Update | Self::NeverJoins | Self::Crashes => 1,
+            Self::Patched | Self::FileChanges | Self::Damaged => 5,
+        }
+    }
+
+    /// Whether the new image fails its trial, which the node then remembers in NVS.
+    #[must_use]
+    pub const fn fails_its_trial(self) -> bool {
+        matches!(self, Self::NeverJoins | Self::Crashes)
     }
 }
 
@@ -68,6 +93,9 @@ impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Update => "update and confirm",
+            Self::Patched => "update by patch",
+            Self::FileChanges => "file changes behind URL",
+            Self::Damaged => "damaged file, refused",
             Self::NeverJoins => "never joins, rolled back",
             Self::Crashes => "crashes, rolled back",
         })
@@ -77,10 +105,14 @@ impl fmt::Display for Story {
 /// Images of a scene.
 #[derive(Clone, Debug)]
 pub struct Images {
+    /// The chip that they are for.
+    pub chip: ChipId,
     /// What runs at the beginning.
     pub old: Arc<[u8]>,
     /// What the trigger leads to.
     pub new: Arc<[u8]>,
+    /// What takes its place behind the URL, where the story has it so.
+    pub newer: Arc<[u8]>,
     /// A good image that any node must be able to take afterwards.
     pub next: Arc<[u8]>,
     /// What stands in the factory partition.
@@ -94,12 +126,40 @@ impl Images {
     /// When `bytes` is less than an image needs: a mistake in the test that asks for it.
     #[must_use]
     pub fn small(bytes: usize) -> Self {
+        let chip = ChipId::ESP32C3;
         let image = |version: &str, seed| -> Arc<[u8]> {
-            let builder =
-                AppImageBuilder::new(ChipId::ESP32C3).project("powercut").version(version).seed(seed);
+            let builder = AppImageBuilder::new(chip).project("powercut").version(version).seed(seed);
             builder.size(bytes).build().expect("the size is enough for an image").into()
         };
-        Self { old: image("1", 1), new: image("2", 2), next: image("3", 3), factory: image("0", 4) }
+        Self {
+            chip,
+            old: image("1", 1),
+            new: image("2", 2),
+            newer: image("2b", 5),
+            next: image("3", 3),
+            factory: image("0", 4),
+        }
+    }
+
+    /// Images that a real project built: what runs, what comes, and what comes after that.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn real(chip: ChipId, old: &Path, new: &Path, next: &Path) -> io::Result<Self> {
+        let read = |path: &Path| -> io::Result<Arc<[u8]>> { Ok(std::fs::read(path)?.into()) };
+        let next = read(next)?;
+        let (newer, factory) = (Arc::clone(&next), Arc::clone(&next));
+        Ok(Self { chip, old: read(old)?, new: read(new)?, newer, next, factory })
+    }
+
+    /// Bytes of the largest.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        [&self.old, &self.new, &self.newer, &self.next, &self.factory]
+            .map(|image| image.len())
+            .into_iter()
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -118,12 +178,80 @@ pub struct Scene {
     pub images: Images,
     /// Bytes of a slot.
     pub slot_bytes: u32,
+    /// What the images are, for the table.
+    pub label: &'static str,
+    /// Every so manieth operation is cut; 1 for all.
+    pub operation_step: usize,
+    /// The server before power goes, and after.
+    servers: [Server; 2],
 }
+
+/// Where the trigger leads.
+pub(super) const URL: &str = "https://firmware.example/new.bin";
+/// Where a later trigger leads.
+pub(super) const NEXT_URL: &str = "https://firmware.example/next.bin";
 
 /// The key of an entry in NVS that belongs to the application.
 const APPLICATIONS_KEY: (&str, &str) = ("app", "switches");
 
 impl Scene {
+    /// A scene, with slots that have room for the images and the journal.
+    ///
+    /// # Panics
+    /// When no patch can be made between the images: a mistake in the test that chose them.
+    #[must_use]
+    pub fn new(start: Start, story: Story, rollback: bool, factory: bool, images: &Images) -> Self {
+        let slot_bytes = (images.largest().next_multiple_of(SECTOR_BYTES) + SECTOR_BYTES) as u32;
+        let mut scene = Self {
+            start,
+            story,
+            rollback,
+            factory,
+            images: images.clone(),
+            slot_bytes,
+            label: "",
+            operation_step: 1,
+            servers: [Server::new(), Server::new()],
+        };
+        let first = if scene.starts_from_factory() { &images.factory } else { &images.old };
+        let served: Arc<[u8]> = match story {
+            Story::Patched => {
+                create(first, &images.new, &Options::default()).expect("images have patches").patch.into()
+            }
+            Story::Damaged => {
+                let mut damaged = images.new.to_vec();
+                let middle = damaged.len() / 2;
+                damaged[middle] ^= 0x10;
+                damaged.into()
+            }
+            _ => Arc::clone(&images.new),
+        };
+        let later = if story == Story::FileChanges { &images.newer } else { &served };
+        for (server, file) in scene.servers.iter_mut().zip([&served, later]) {
+            server.put("/new.bin", Arc::clone(file));
+            server.put("/next.bin", Arc::clone(&images.next));
+        }
+        scene
+    }
+
+    /// The server, before power went or after.
+    pub(super) fn server(&self, after_cut: bool) -> Server {
+        self.servers[usize::from(after_cut)].clone()
+    }
+
+    /// Whether the factory app runs at the beginning.
+    #[must_use]
+    pub fn starts_from_factory(&self) -> bool {
+        self.factory && self.start == Start::Empty
+    }
+
+    /// The image that a trigger leads to after the cut, if the story is to end on it.
+    #[must_use]
+    pub fn last_hash(&self) -> ImageHash {
+        let changes = self.story == Story::FileChanges;
+        hash_of(if changes { &self.images.newer } else { &self.images.new })
+    }
+
     /// The chip at the beginning, with its table.
     ///
     /// # Panics
@@ -156,7 +284,7 @@ impl Scene {
         let at = |slot: u8| table.slot(SlotId::Ota(slot)).expect("there are two slots").offset;
         let otadata = table.otadata().expect("the table has otadata").offset;
         let mut put = |address: u32, bytes: &[u8]| sectors.load(address, bytes);
-        if !(self.factory && self.start == Start::Empty) {
+        if !self.starts_from_factory() {
             put(at(0), &self.images.old);
         }
         let second = otadata + SECTOR_BYTES as u32;
@@ -189,8 +317,7 @@ impl Scene {
     /// The hash of what runs at the beginning.
     #[must_use]
     pub fn first_hash(&self) -> ImageHash {
-        let from_factory = self.factory && self.start == Start::Empty;
-        hash_of(if from_factory { &self.images.factory } else { &self.images.old })
+        hash_of(if self.starts_from_factory() { &self.images.factory } else { &self.images.old })
     }
 }
 
