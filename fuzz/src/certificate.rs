@@ -8,7 +8,8 @@ use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, alg_id};
 use crate::Target;
 
 /// The targets of this module.
-pub const TARGETS: &[Target] = &[Target { name: "certificate", run: certificate, seeds: chains, repair: None }];
+pub const TARGETS: &[Target] =
+    &[Target { name: "certificate", run: certificate, seeds: chains, repair: None }];
 
 const ROOT: &[u8] = include_bytes!("../../crates/trust/measure/data/chain-p256-root.der");
 const INTERMEDIATE: &[u8] = include_bytes!("../../crates/trust/measure/data/chain-p256-intermediate.der");
@@ -19,7 +20,12 @@ const LEAF: &[u8] = include_bytes!("../../crates/trust/measure/data/chain-p256-l
 struct Credulous;
 
 impl SignatureVerificationAlgorithm for Credulous {
-    fn verify_signature(&self, _key: &[u8], _message: &[u8], _signature: &[u8]) -> Result<(), InvalidSignature> {
+    fn verify_signature(
+        &self,
+        _key: &[u8],
+        _message: &[u8],
+        _signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
         Ok(())
     }
 

@@ -5,7 +5,8 @@ use rootcast_image::partition::{TABLE_OFFSET, kind, subtype};
 use rootcast_image::writer::AppImageBuilder;
 use rootcast_image::{ChipId, OtaEntry, OtaState, Partition, PartitionTable};
 use rootcast_node::{
-    BootInfo, Input, Instant, MeshState, Node, Output, Platform, ResetReason, SettingKey, SettingLost, Settings,
+    BootInfo, Input, Instant, MeshState, Node, Output, Platform, ResetReason, SettingKey, SettingLost,
+    Settings,
 };
 use rootcast_wire::{ErrorCode, NodeId, NodeType};
 use std::sync::LazyLock;
@@ -270,13 +271,23 @@ fn flashes() -> Vec<Vec<u8>> {
     };
     let new = verifier(&image("2"));
     let installed = [&new.hash.0[..], &new.image_len.to_le_bytes(), &new.file_len.to_le_bytes()].concat();
-    let head = [&b"RCJ1"[..], &9_u32.to_le_bytes(), &600_u32.to_le_bytes(), &[0x40, 0, 4, 0xFF], b"\"v1\""].concat();
+    let head =
+        [&b"RCJ1"[..], &9_u32.to_le_bytes(), &600_u32.to_le_bytes(), &[0x40, 0, 4, 0xFF], b"\"v1\""].concat();
     vec![
         changes(0, &[]),
         changes(1, &[(0, 0, &valid)]),
         changes(0x21, &[(0, 0, &valid), (2, 0, &entry(OtaState::New))]),
         changes(0x39, &[(0, 0, &valid), (2, 0, &entry(OtaState::PendingVerify)), (3, 0, &[0; 4])]),
-        changes(7, &[(0, 0, &valid), (2, 0, &entry(OtaState::Aborted)), (6, 0, &head), (8, 0, &installed), (8, 0x40, &[0; 4])]),
+        changes(
+            7,
+            &[
+                (0, 0, &valid),
+                (2, 0, &entry(OtaState::Aborted)),
+                (6, 0, &head),
+                (8, 0, &installed),
+                (8, 0x40, &[0; 4]),
+            ],
+        ),
         changes(6, &[(0, 0, &valid), (6, 0, &head), (7, 0, &[1; 64])]),
     ]
 }
@@ -290,10 +301,13 @@ fn talks() -> Vec<Vec<u8>> {
     let answer = event(4, &[head.as_bytes(), &file].concat());
     let mut talks = vec![
         [&[1][..], &trigger, &tick, &event(3, &[]), &answer, &tick, &tick, &tick, &tick, &tick].concat(),
-        [&[1][..], &trigger, &event(3, &[]), &event(4, b"HTTP/1.1 404 Not Found\r\n\r\n"), &event(5, &[])].concat(),
+        [&[1][..], &trigger, &event(3, &[]), &event(4, b"HTTP/1.1 404 Not Found\r\n\r\n"), &event(5, &[])]
+            .concat(),
         [&[1][..], &event(2, br#"{"type":"ota_abort"}"#), &tick].concat(),
     ];
-    for target in crate::wire::TARGETS.iter().filter(|target| ["frame", "dialect_frames"].contains(&target.name)) {
+    for target in
+        crate::wire::TARGETS.iter().filter(|target| ["frame", "dialect_frames"].contains(&target.name))
+    {
         for seed in (target.seeds)() {
             for role in [0, 1] {
                 talks.push([&[role][..], &event(1, &seed), &tick, &event(0, &seed), &tick].concat());

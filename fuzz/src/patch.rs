@@ -3,7 +3,8 @@
 use rootcast_image::writer::{AppImageBuilder, assemble};
 use rootcast_image::{ChipId, ImageHeader};
 use rootcast_patch::{
-    Decoder, MAX_SNAPSHOT_BYTES, OldImage, OldImageError, Options, PatchError, PatchHeader, create, image_hash,
+    Decoder, MAX_SNAPSHOT_BYTES, OldImage, OldImageError, Options, PatchError, PatchHeader, create,
+    image_hash,
 };
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;

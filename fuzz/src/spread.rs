@@ -109,8 +109,7 @@ pub fn talk(input: &[u8]) {
                     let (mut description, _) = object();
                     description.cast_id = CastId(u32::from(head[0] & 15));
                     description.size = (u32::from(head[1]) % 4 + 1) * PAGE as u32;
-                    let advertise =
-                        Advertise { description, held: u16::from(head[2]), hops: head[3] };
+                    let advertise = Advertise { description, held: u16::from(head[2]), hops: head[3] };
                     spread.on_advertise(from, &advertise, None, now, random);
                 }
             }

@@ -40,13 +40,14 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "powercut",
-        usage: "[--sample]",
-        purpose: "cut power inside every flash operation of updates and rollbacks; a million cuts, or a sample",
+        usage: "[--sample | --mutants]",
+        purpose: "cut power inside every flash operation of updates and rollbacks; a million cuts, or a sample; or \
+                  show that it notices deliberate mistakes",
         run: powercut::task,
     },
     Task {
         name: "fuzz",
-        usage: "[TARGET] [--runs N | --seconds N]",
+        usage: "[TARGET | --all] [--runs N | --seconds N]",
         purpose: "throw hostile input at a parser, guided by coverage; alone it lists the targets",
         run: fuzz::task,
     },

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::shell::{cargo, run, run_and_read, succeeds, target_dir};
-use crate::{Outcome, fuzz, peers};
+use crate::{Outcome, fuzz, peers, powercut};
 
 /// What a test prints when a peer or a file that it needs is absent, followed by the reason.
 const SKIPPED: &str = "skipped: ";
@@ -42,6 +42,7 @@ fn run_tests(install: bool, filter: &[String]) -> Outcome {
     }
     failures.extend(unit_and_integration_tests(install, filter, &mut tally).err());
     if everything {
+        failures.extend(powercut::mutants(|line| tally.read_libtest(line)).err());
         failures.extend(fuzz::replay(|line| tally.read_libtest(line)).err());
     }
     tally.print();

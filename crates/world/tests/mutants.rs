@@ -13,8 +13,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// A part of the sample, up to the first thing that must not happen.
 fn campaign(mutation: Option<Mutation>) -> Outcomes {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let campaign =
-        Campaign { byte_step: 1_009, seeded: 4, second_step: 0, stops: true, ..Campaign::SAMPLE };
+    let campaign = Campaign { byte_step: 1_009, seeded: 4, second_step: 0, stops: true, ..Campaign::SAMPLE };
     let is_chosen = |scene: &Scene| scene.start == Start::OneEntry && !scene.factory;
     let scenes: Vec<Scene> = campaign.scenes().into_iter().filter(is_chosen).collect();
     mutation::set(mutation);

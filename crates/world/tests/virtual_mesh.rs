@@ -1,5 +1,6 @@
 //! The main job in virtual time: one message updates a whole mesh, and what goes wrong is named.
 
+use rootcast_image::boot::BootRules;
 use rootcast_image::writer::AppImageBuilder;
 use rootcast_image::{ChipId, ImageHash, ImageVerifier, PartitionTable};
 use rootcast_node::Colour;
@@ -9,6 +10,7 @@ use rootcast_world::body::http::Manner;
 use rootcast_world::body::mesh::Link;
 use rootcast_world::body::virtual_time::{World, WorldOptions};
 use rootcast_world::factory::{Fleet, Topology};
+use rootcast_world::flash::Fault;
 use rootcast_world::nvs::{Contents, Value};
 
 const CHIP: ChipId = ChipId::ESP32C3;
@@ -131,13 +133,72 @@ fn an_image_that_crashes_hangs_never_joins_or_is_unhealthy_ends_on_the_old_one()
         (Behaviour::Unhealthy { after_ms: 200 }, ErrorCode::TrialUnhealthy),
     ];
     for (behaviour, expected) in cases {
-        let mut scene = scene(4, 5, 0.0);
-        scene.world.set_behaviour(scene.new, behaviour);
+        for rollback in [false, true] {
+            let mut scene = scene(4, 5, 0.0);
+            for node in 0..4 {
+                let station = scene.world.station_mut(node);
+                station.machine.bootloader_mut().rules = BootRules::rollback(rollback);
+            }
+            scene.world.set_behaviour(scene.new, behaviour);
+            scene.trigger();
+            let back = scene.run_until_all(UpdateState::RolledBack);
+            assert!(back, "{behaviour:?}, rollback {rollback}: {:?}", scene.errors());
+            assert_eq!(scene.errors(), [expected; 4], "{behaviour:?}, rollback {rollback}");
+            assert!(scene.running().iter().all(|running| *running == Some(scene.old)));
+            scene.check_promises();
+        }
+    }
+}
+
+/// Where a node of these worlds writes: its table's otadata and second slot.
+const OTADATA: u32 = 0xE000;
+const OTA_1: u32 = 0x17_0000;
+
+#[test]
+fn worn_cells_and_failing_reads_are_named_and_the_old_image_stays() {
+    let everywhere = OTA_1..OTA_1 + 0x1_0000;
+    let read_error = |skip, times| Fault::ReadError { range: everywhere.clone(), skip, times };
+    let cases = [
+        // Bits of an image and of its journal that do not take their value.
+        (Fault::StuckBit { address: OTA_1 + 5_000, bit: 3, value: false }, ErrorCode::ReadBackMismatch),
+        (Fault::StuckBit { address: OTA_1, bit: 0, value: false }, ErrorCode::ReadBackMismatch),
+        // Bits of the record that is to choose the new image.
+        (Fault::StuckBit { address: OTADATA + 0x1000, bit: 1, value: false }, ErrorCode::OtadataFailed),
+        (Fault::StuckBit { address: OTADATA + 0x1000 + 24, bit: 2, value: true }, ErrorCode::OtadataFailed),
+        (Fault::EraseError { range: everywhere.clone() }, ErrorCode::FlashFailed),
+        (Fault::ProgramError { range: everywhere.clone() }, ErrorCode::FlashFailed),
+        (Fault::EraseError { range: OTADATA..OTADATA + 0x2000 }, ErrorCode::OtadataFailed),
+        (read_error(0, u32::MAX), ErrorCode::FlashFailed),
+        (read_error(100, u32::MAX), ErrorCode::FlashFailed),
+    ];
+    for (fault, expected) in cases {
+        let mut scene = scene(1, 11, 0.0);
+        scene.world.station_mut(0).machine.board.flash.add_fault(fault.clone());
         scene.trigger();
-        assert!(scene.run_until_all(UpdateState::RolledBack), "{behaviour:?}: {:?}", scene.errors());
-        assert_eq!(scene.errors(), [expected; 4], "{behaviour:?}");
-        assert!(scene.running().iter().all(|running| *running == Some(scene.old)));
+        assert!(scene.run_until_all(UpdateState::Failed), "{fault:?}: {:?}", scene.errors());
+        assert_eq!(scene.errors(), [expected], "{fault:?}");
+        assert_eq!(scene.running(), [Some(scene.old)], "{fault:?}");
         scene.check_promises();
+        // A restart finds the old image, too; and a chip that is sound again takes the update.
+        scene.world.station_mut(0).machine.board.flash.clear_faults();
+        scene.world.cut_power(0, 1_000);
+        scene.world.run_for(MINUTE);
+        assert_eq!(scene.running(), [Some(scene.old)], "{fault:?}");
+        scene.trigger();
+        assert!(scene.run_until_all(UpdateState::Confirmed), "{fault:?}: {:?}", scene.errors());
+        assert_eq!(scene.running(), [Some(scene.new)], "{fault:?}");
+    }
+}
+
+#[test]
+fn a_read_that_fails_once_costs_a_retry() {
+    for skip in [0, 7, 50, 200] {
+        let mut scene = scene(1, 12, 0.0);
+        let fault = Fault::ReadError { range: OTA_1..OTA_1 + 0x1_0000, skip, times: 1 };
+        scene.world.station_mut(0).machine.board.flash.add_fault(fault);
+        scene.trigger();
+        assert!(scene.run_until_all(UpdateState::Confirmed), "after {skip}: {:?}", scene.errors());
+        assert_eq!(scene.running(), [Some(scene.new)]);
     }
 }
 

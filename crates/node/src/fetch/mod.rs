@@ -328,10 +328,7 @@ impl Fetch {
             return Err(ErrorCode::HttpLengthMismatch.into());
         }
         // RFC 9110 §13.1.5: a server may send 206 only if the tag still holds, but a tag that differs proves it does not.
-        if head.etag.is_some()
-            && head.etag != self.etag
-            && !mutation::is_on(Mutation::ChangedFileSpliced)
-        {
+        if head.etag.is_some() && head.etag != self.etag && !mutation::is_on(Mutation::ChangedFileSpliced) {
             return Err(ErrorCode::FileChanged.into());
         }
         Ok(FileInfo { start, size, etag: self.etag.clone() })

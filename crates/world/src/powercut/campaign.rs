@@ -82,9 +82,12 @@ impl Campaign {
         let [old, new, next] = REAL_IMAGES.map(|name| folder.join(name));
         let images = Images::real(ChipId::ESP32S3, &old, &new, &next)?;
         let mut scenes = Vec::new();
-        for (story, rollback, operation_step) in
-            [(Story::Update, false, 3), (Story::Update, true, 3), (Story::Crashes, false, 7), (Story::Patched, true, 41)]
-        {
+        for (story, rollback, operation_step) in [
+            (Story::Update, false, 3),
+            (Story::Update, true, 3),
+            (Story::Crashes, false, 7),
+            (Story::Patched, true, 41),
+        ] {
             let mut scene = Scene::new(Start::OneEntry, story, rollback, false, &images);
             (scene.label, scene.operation_step) = ("real image", operation_step);
             scenes.push(scene);
@@ -200,4 +203,3 @@ fn cut(step: &Recorded, point: &CutPoint, unstable: Option<u64>) -> Option<Snaps
     content.cut(&step.operation, point, unstable);
     Some(content)
 }
-

@@ -156,8 +156,11 @@ impl fmt::Display for Report {
             )
         };
         for (row, outcomes) in &self.rows {
-            let story =
-                if row.label.is_empty() { row.story.clone() } else { format!("{} ({})", row.story, row.label) };
+            let story = if row.label.is_empty() {
+                row.story.clone()
+            } else {
+                format!("{} ({})", row.story, row.label)
+            };
             line(&story, &row.start, if row.rollback { "rollback" } else { "plain" }, outcomes)?;
         }
         line("all", "", "", &self.total())

@@ -9,8 +9,8 @@ use rootcast_image::{ChipId, ImageHash, ImageVerifier, OtaEntry, OtaState, Parti
 use rootcast_patch::{Options, create};
 use rootcast_wire::{NodeId, NodeType};
 use std::path::Path;
-use std::{fmt, io};
 use std::sync::Arc;
+use std::{fmt, io};
 
 /// The state of otadata at the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
