@@ -10,6 +10,8 @@ use rootcast_fuzz::{Target, targets};
 
 /// Mutations for each target; `ROOTCAST_FUZZ_RUNS` asks for another number.
 const RUNS: u64 = 50_000;
+/// Targets that do far more than parse get a twentieth of that.
+const SLOW: [&str; 5] = ["patch", "patch_state", "spread_talk", "node_flash", "node_talk"];
 /// Bytes of the longest mutation: above the longest seed, so that growing is tried too.
 const LONGEST: usize = 10_000;
 
@@ -36,6 +38,7 @@ fn feed(target: &Target, input: &[u8], what: &str) {
 
 fn replay(target: &Target) {
     let runs = std::env::var("ROOTCAST_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
+    let runs = if SLOW.contains(&target.name) { runs / 20 } else { runs };
     let mut seeds = (target.seeds)();
     assert!(!seeds.is_empty());
     seeds.extend(kept(target));

@@ -10,7 +10,7 @@ use rootcast_world::body::http::Manner;
 use rootcast_world::body::mesh::Link;
 use rootcast_world::body::virtual_time::{World, WorldOptions};
 use rootcast_world::factory::{Fleet, Topology};
-use rootcast_world::flash::Fault;
+use rootcast_world::flash::{Fault, Rule};
 use rootcast_world::nvs::{Contents, Value};
 
 const CHIP: ChipId = ChipId::ESP32C3;
@@ -158,9 +158,12 @@ const OTA_1: u32 = 0x17_0000;
 fn worn_cells_and_failing_reads_are_named_and_the_old_image_stays() {
     let everywhere = OTA_1..OTA_1 + 0x1_0000;
     let read_error = |skip, times| Fault::ReadError { range: everywhere.clone(), skip, times };
+    // A bit that the new image wants to be 1.
+    let file = scene(1, 11, 0.0).new_file;
+    let at = (5_000..).find(|at| file[*at] & 0x08 != 0).unwrap() as u32;
     let cases = [
-        // Bits of an image and of its journal that do not take their value.
-        (Fault::StuckBit { address: OTA_1 + 5_000, bit: 3, value: false }, ErrorCode::ReadBackMismatch),
+        // Bits of an image that do not take their value.
+        (Fault::StuckBit { address: OTA_1 + at, bit: 3, value: false }, ErrorCode::ReadBackMismatch),
         (Fault::StuckBit { address: OTA_1, bit: 0, value: false }, ErrorCode::ReadBackMismatch),
         // Bits of the record that is to choose the new image.
         (Fault::StuckBit { address: OTADATA + 0x1000, bit: 1, value: false }, ErrorCode::OtadataFailed),
@@ -178,7 +181,9 @@ fn worn_cells_and_failing_reads_are_named_and_the_old_image_stays() {
         assert!(scene.run_until_all(UpdateState::Failed), "{fault:?}: {:?}", scene.errors());
         assert_eq!(scene.errors(), [expected], "{fault:?}");
         assert_eq!(scene.running(), [Some(scene.old)], "{fault:?}");
-        scene.check_promises();
+        // A worn cell asks for what the chip cannot do; nothing else may have gone wrong.
+        let mut broken = scene.world.violations().into_iter();
+        assert!(broken.all(|(_, violation)| violation.rule == Rule::SetsBits), "{fault:?}");
         // A restart finds the old image, too; and a chip that is sound again takes the update.
         scene.world.station_mut(0).machine.board.flash.clear_faults();
         scene.world.cut_power(0, 1_000);
