@@ -53,7 +53,7 @@ impl PageStore for Store {
 }
 
 fn file_page() -> [u8; PAGE] {
-    core::array::from_fn(|index| (index * 7 >> 3) as u8)
+    core::array::from_fn(|index| ((index * 7) >> 3) as u8)
 }
 
 /// Three pages that are alike, so that one digest serves.
