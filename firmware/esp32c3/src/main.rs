@@ -44,9 +44,10 @@ fn main() -> ! {
     // Before anything that can hang: what follows is under the watchdog's eye.
     let watchdog = watchdog::Watchdog::start(peripherals.RTC_TIMER);
     esp_println::logger::init_logger(log::LevelFilter::Info);
-    // The bootloader's memory, which nothing else uses, and what the stack leaves.
+    // The bootloader's memory, which nothing else uses, and as much again: the node core is static, and the stack gets
+    // the rest.
     esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: 64 * 1024);
-    esp_alloc::heap_allocator!(size: 140 * 1024);
+    esp_alloc::heap_allocator!(size: 64 * 1024);
 
     let reset = watchdog::reset_reason();
     let station = esp_hal::efuse::base_mac_address();
