@@ -1,7 +1,7 @@
 //! `cargo xtask sizes`: what the node core takes on an ESP32-C3, without the chip's drivers and the radio.
 //!
 //! The programs of `xtask/size-probe` are built and linked for `riscv32imc-unknown-none-elf`, optimised for size,
-//! and their sections added up. The compiler is rustup's where it has the target, else Debian's, which brings the
+//! and their sections added up. Then a release is verified on an emulated board, for its stack. The compiler is rustup's where it has the target, else Debian's, which brings the
 //! standard library's sources along.
 
 use std::fs;
@@ -47,6 +47,23 @@ pub fn task(arguments: &[String]) -> Outcome {
     println!(
         "The node's static RAM is all of its state and a receive buffer of 1536 bytes; no heap is used."
     );
+    verification()
+}
+
+/// Flash, stack and instructions of verifying a release, from a run on QEMU's riscv32 board with a painted stack.
+fn verification() -> Outcome {
+    if !succeeds(command("qemu-system-riscv32").arg("--version")) {
+        println!(
+            "release verification: not measured, there is no qemu-system-riscv32 (apt-get install qemu-system-misc)"
+        );
+        return Ok(());
+    }
+    println!("\nverify a release of two variants, decide, remember; on QEMU's riscv32 board:");
+    let mut script = command("sh");
+    script.arg("crates/trust/measure/run.sh").env("PROGRAMS", "empty release");
+    script.env("CARGO_TARGET_DIR", target_dir());
+    run(&mut script)?;
+    println!("The program is linked without an allocator: this path allocates nothing.");
     Ok(())
 }
 

@@ -5,9 +5,11 @@
 use crate::mqtt::BrokerError;
 use rootcast_image::partition::CsvError;
 use rootcast_image::{ImageError, PartitionError};
-use rootcast_patch::{CreateError, PatchError};
+use rootcast_patch::PatchError;
 use rootcast_trust::SignatureError;
-use rootcast_trust::sign::SignError;
+use rootcast_trust::release::ReleaseError;
+use rootcast_trust::sign::{CreateError, SignError};
+use rootcast_world::nvs::ProvisioningError;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,10 +52,7 @@ pub enum Error {
     Signature { path: PathBuf, error: SignatureError },
     /// A patch is damaged, or for another image.
     #[error("{}: {error}", path.display())]
-    Patch { path: PathBuf, error: PatchError },
-    /// A patch cannot be made.
-    #[error("no patch can be made: {0}")]
-    MakePatch(#[source] CreateError),
+    BadPatch { path: PathBuf, error: PatchError },
     /// A partition table is broken, or not fit to update from.
     #[error("{}: {error}", path.display())]
     Table { path: PathBuf, error: PartitionError },
@@ -70,6 +69,21 @@ pub enum Error {
     /// A key cannot be read or used, or something cannot be signed.
     #[error("{}: {error}", path.display())]
     Sign { path: PathBuf, error: SignError },
+    /// A node cannot be told so.
+    #[error("no nvs partition can be made: {error}")]
+    Provision { error: ProvisioningError },
+    /// A release is not one to believe, or cannot be read.
+    #[error("{}: {error}", path.display())]
+    Release { path: PathBuf, error: ReleaseError },
+    /// A release that can be believed is not one that every node could follow.
+    #[error("{}: {failures} {} wrong", path.display(), if *failures == 1 { "thing is" } else { "things are" })]
+    ReleaseFlawed { path: PathBuf, failures: usize },
+    /// A release cannot be made of what was given.
+    #[error("no release can be made: {error}")]
+    CreateRelease { error: CreateError },
+    /// A patch cannot be made.
+    #[error("no patch from {}: {error}", path.display())]
+    Patch { path: PathBuf, error: rootcast_patch::CreateError },
 
     /// A broker cannot be used.
     #[error("broker {broker}: {error}")]
@@ -161,11 +175,7 @@ impl Error {
             Self::Unknown { advice, .. } => advice,
             Self::Image { error, .. } => image_advice(error),
             Self::Signature { error, .. } => signature_advice(error),
-            Self::Patch { error, .. } => patch_advice(error),
-            Self::MakePatch(CreateError::TooLarge { .. }) => {
-                "Give app images: ESP-IDF's have at most 16 MiB."
-            }
-            Self::MakePatch(_) => "This is a defect of Rootcast: report it with both images.",
+            Self::BadPatch { error, .. } => patch_advice(error),
             Self::Table { .. } | Self::Csv { .. } => {
                 "Make the table with ESP-IDF's gen_esp32part.py, or give --table default."
             }
@@ -173,6 +183,22 @@ impl Error {
                 "Give files that fit, or another partition table: --table default, or a CSV file."
             }
             Self::Sign { error, .. } => sign_advice(error),
+            Self::Provision { error: ProvisioningError::Store(_) } => {
+                "Give fewer or shorter CA certificates, or a partition table with a larger nvs."
+            }
+            Self::Provision { .. } => "See rootcast provision --help.",
+            Self::Release { error, .. } => release_advice(error),
+            Self::ReleaseFlawed { .. } => "Make the release again from the images that are to be hosted.",
+            Self::CreateRelease { error: CreateError::Key(error) } => sign_advice(error),
+            Self::CreateRelease { error: CreateError::NotAnApp(error) } => image_advice(error),
+            Self::CreateRelease { error: CreateError::DuplicateClass { .. } } => {
+                "Say whom each image is for: FILE:TYPE or FILE:TYPE:REVISION."
+            }
+            Self::Patch { error: rootcast_patch::CreateError::TooLarge { .. }, .. } => {
+                "Give app images: ESP-IDF's have at most 16 MiB."
+            }
+            Self::Patch { .. } => "This is a defect of Rootcast: report it with both images.",
+            Self::CreateRelease { .. } => "See rootcast release create --help.",
             Self::Usage(_) => "See --help.",
             Self::Broker { error, .. } => broker_advice(error),
             Self::NotUpdated { .. } => "The table says why, node by node; they keep running what they ran.",
@@ -249,6 +275,20 @@ fn signature_advice(error: &SignatureError) -> &'static str {
     }
 }
 
+fn release_advice(error: &ReleaseError) -> &'static str {
+    match error {
+        ReleaseError::UntrustedKey => {
+            "Give the key that signed it with --release-key, or sign it with a trusted one."
+        }
+        ReleaseError::KeyPurpose => "Sign it with a key that may sign this, or trust its key for it.",
+        ReleaseError::KeyRevoked | ReleaseError::KeyRetired { .. } => {
+            "Sign it with a key that is still trusted."
+        }
+        ReleaseError::NotARelease => "Give the release.suit that rootcast release create wrote.",
+        _ => "Copy or make the release again: this file is damaged, or another tool's.",
+    }
+}
+
 fn patch_advice(error: &PatchError) -> &'static str {
     match error {
         PatchError::NotAPatch => "Give a patch as rootcast delta makes it.",
@@ -267,6 +307,7 @@ fn sign_advice(error: &SignError) -> &'static str {
         SignError::NoPrivateKey => {
             "Give the private key as PEM, as rootcast keygen or espsecure generate-signing-key writes it."
         }
+        SignError::NoKey => "Give the key as PEM, as rootcast keygen --release writes it.",
         SignError::EncryptedKey => "Remove the password first: openssl pkey -in KEY.pem -out PLAIN.pem.",
         SignError::UnsupportedKey { .. } | SignError::BrokenKey => "Make a new one: rootcast keygen DIR.",
         SignError::NotAnApp(error) => image_advice(error),
@@ -275,7 +316,7 @@ fn sign_advice(error: &SignError) -> &'static str {
         SignError::DuplicateKey { .. } => "Give each key once; leave --append out to sign afresh.",
         SignError::NotSigned => "Leave --append out to sign it for the first time.",
         SignError::Changed => "Leave --append out to sign it afresh.",
-        SignError::NotAReleaseKey => "Make a P-256 key: rootcast keygen DIR --scheme ecdsa256.",
+        SignError::NotAReleaseKey => "Make a key for releases: rootcast keygen DIR --release.",
         _ => "Try again.",
     }
 }

@@ -9,6 +9,8 @@
 //! | [`error`] | why a command failed, what to do about it, and the exit status |
 //! | [`files`] | reading with a limit, writing whole files or none |
 //! | [`inspect`] | what is in a file, by its content |
+//! | [`provision`] | where secrets come from, and the lines that flash a board |
+//! | [`release`] | signed releases: images and keys as they are given, the folder, the check |
 //! | [`mqtt`] | a client of the operator's broker |
 //! | [`watch`] | an update followed node by node: picture, lines, JSON |
 //!
@@ -22,6 +24,8 @@ mod files;
 mod inspect;
 mod mqtt;
 mod output;
+mod provision;
+mod release;
 mod size;
 mod watch;
 

@@ -24,7 +24,8 @@ impl<const PEERS: usize> Node<PEERS> {
         status.rssi = Some(mesh.signal_dbm);
         status.chip = Some(settings.chip.0);
         status.state = self.update_state();
-        status.unsigned_allowed = Some(settings.allow_unsigned && settings.trusted_keys.is_empty());
+        status.unsigned_allowed = Some(self.accepts_unsigned());
+        status.releases_only = Some(settings.release_policy.require_release);
         let mut slot = String::new();
         let _ = match self.layout().running {
             SlotId::Factory => slot.write_str("factory"),

@@ -3,8 +3,11 @@
 mod support;
 
 use rootcast_image::ChipId;
-use rootcast_node::{Input, ResetReason, Settings};
-use rootcast_trust::release::{Purposes, TrustedKey, VendorId};
+use rootcast_node::{Input, Platform, ResetReason, SettingKey, Settings};
+use rootcast_trust::KeyDigest;
+use rootcast_trust::release::{
+    KeyChange, MAX_TRUST_RECORD_BYTES, Purposes, TrustRecord, TrustedKey, VendorId,
+};
 use rootcast_trust::sign::release::{ClassSpec, PatchSpec, ReleaseSpec, VariantSpec, create_release};
 use rootcast_trust::sign::{KeyKind, SigningKey};
 use sha2::{Digest, Sha256};
@@ -161,6 +164,71 @@ fn an_older_release_does_not_come_back_and_a_swapped_image_is_noticed() {
 /// Another image of the same size as `image("1.0.2", 50_000)`.
 fn of_the_same_size() -> Vec<u8> {
     image("1.0.3", 50_000)
+}
+
+#[test]
+fn time_from_outside_never_goes_back_before_the_newest_time_signed() {
+    const SIGNED: u64 = 1_800_000_000;
+    let (key, file) = (key(), image("1.0.1", 50_000));
+    let here = class(ChipId::ESP32C3, None);
+    let signed = ReleaseSpec { signed_at: Some(SIGNED), ..spec(1, &[(here.clone(), &file)]) };
+    let release = create_release(&signed, std::slice::from_ref(&key)).unwrap();
+    let mut lone = released(trusting(&key), release, &file);
+    assert_eq!(lone.version(), "1.0.1", "{:?}", lone.reports());
+
+    // Its limit has not come by a clock that somebody turned back, but it came before the time that was signed.
+    let next = image("1.0.2", 50_000);
+    let stale = ReleaseSpec { not_after: Some(SIGNED - 1), ..spec(2, &[(here, &next)]) };
+    lone.server = Server {
+        release: Some(create_release(&stale, std::slice::from_ref(&key)).unwrap()),
+        ..Server::with(next)
+    };
+    lone.node.handle(lone.now, Input::WallClock { unix_s: SIGNED - 1_000_000 }, &mut lone.board);
+    lone.trigger(TRIGGER);
+    lone.settle(60_000);
+    assert_eq!(lone.reports().last().unwrap(), &("refused".to_owned(), "release_expired".to_owned()));
+}
+
+#[test]
+fn an_image_key_that_a_release_took_away_does_not_come_back_with_a_restart() {
+    let (key, file) = (key(), image("1.0.1", 50_000));
+    let [old, new] = [KeyDigest([1; 32]), KeyDigest([2; 32])];
+    let mut settings = trusting(&key);
+    settings.trusted_keys.push(old).unwrap();
+    let mut changing = spec(1, &[(class(ChipId::ESP32, None), &file)]);
+    changing.key_changes = vec![KeyChange::AddImageKey { key: new }, KeyChange::RemoveImageKey { key: old }];
+    let release = create_release(&changing, std::slice::from_ref(&key)).unwrap();
+    let mut lone = released(settings, release, &file);
+    assert_eq!(lone.reports().last().unwrap(), &("refused".to_owned(), "release_keys_only".to_owned()));
+    let trusted = |lone: &mut Lone| {
+        let mut bytes = [0; MAX_TRUST_RECORD_BYTES];
+        let length = lone.board.load(SettingKey::Trust, &mut bytes).unwrap();
+        TrustRecord::decode(&bytes[..length]).unwrap().image_keys
+    };
+    assert_eq!(trusted(&mut lone), [new]);
+
+    // After the restart an update that changes the record writes what the node believes then.
+    lone.restart(ResetReason::PowerOn);
+    lone.join();
+    let next = create_release(&spec(2, &[(class(ChipId::ESP32C3, None), &file)]), std::slice::from_ref(&key));
+    lone.server = Server { release: Some(next.unwrap()), ..Server::with(file) };
+    lone.trigger(TRIGGER);
+    lone.settle(60_000);
+    assert_eq!(lone.reports().last().unwrap().1, "signature_missing");
+    assert_eq!(trusted(&mut lone), [new]);
+}
+
+#[test]
+fn a_node_says_in_its_status_whether_it_takes_releases_only() {
+    for require_release in [false, true] {
+        let mut settings = settings();
+        settings.release_policy.require_release = require_release;
+        let mut lone = Lone::with_settings(&image("1.0.0", 40_000), settings);
+        lone.join();
+        lone.run(60_000);
+        let status = lone.published.iter().find(|message| message.get("releasesOnly").is_some());
+        assert_eq!(status.expect("a status was published")["releasesOnly"], require_release);
+    }
 }
 
 #[test]

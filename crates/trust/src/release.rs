@@ -46,7 +46,9 @@ pub(crate) use cose::ES256;
 pub(crate) use envelope::SHA_256;
 
 pub use cbor::CborFault;
-pub use decide::{Action, Node, Refusal, ReleasePolicy, accepted, decide, decide_bare_image};
+pub use decide::{
+    Action, Node, Refusal, ReleasePolicy, accepted, decide, decide_bare_image, try_key_changes,
+};
 pub use error::{Part, ReleaseError};
 pub use key::{KeyId, Purposes, ReleaseKey};
 pub use key_change::KeyChange;

@@ -19,7 +19,7 @@ mod suit;
 pub use annotate::annotate;
 pub use error::SignError;
 pub use image::{append_signature, sign_image};
-pub use key::{KeyKind, SigningKey};
+pub use key::{KeyKind, SigningKey, random_bytes, release_key_from_pem};
 pub use release::{
     ClassSpec, CreateError, PatchSpec, ReleaseSpec, VariantSpec, add_signature, create_release, page_list,
 };

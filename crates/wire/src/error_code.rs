@@ -235,6 +235,8 @@ error_codes! {
     ReleaseSizeMismatch = 212, "release_size_mismatch", stays, "Publish the release and its images together again: the image was swapped.";
     /// The release names a URL that cannot be used.
     ReleaseUriInvalid = 213, "release_uri_invalid", stays, "Create the release again with http(s) or relative URLs.";
+    /// The release changed the trusted keys, and has no image for this node.
+    ReleaseKeysOnly = 214, "release_keys_only", stays, "Nothing to do: the node took over the release's keys, and there is no image for it.";
 
     // 230–239: patches
     /// The patch is for another base image.

@@ -92,6 +92,8 @@ pub struct NodeStatus {
     pub state: Option<UpdateState>,
     /// Rootcast: true if it accepts unsigned images.
     pub unsigned_allowed: Option<bool>,
+    /// Rootcast: true if it takes signed releases only, and no bare image.
+    pub releases_only: Option<bool>,
 }
 
 impl NodeStatus {
@@ -119,6 +121,7 @@ impl NodeStatus {
             slot: None,
             state: None,
             unsigned_allowed: None,
+            releases_only: None,
         }
     }
 

@@ -139,13 +139,13 @@ fn status() -> impl Strategy<Value = NodeStatus> {
         option::of(any::<u16>()),
         option::of(text::<8>()),
         option::of(state()),
-        option::of(any::<bool>()),
+        [option::of(any::<bool>()), option::of(any::<bool>())],
     );
     (who, how, ours).prop_map(
         |(
             (device, is_root, node_type, parent, layer),
             (peer_count, [free_heap, uptime, clicks, disconnects, low_heap], firmware, rssi, outputs),
-            (version, running, chip, slot, state, unsigned_allowed),
+            (version, running, chip, slot, state, [unsigned_allowed, releases_only]),
         )| NodeStatus {
             device,
             dialect: Dialect::Rootcast,
@@ -168,6 +168,7 @@ fn status() -> impl Strategy<Value = NodeStatus> {
             slot,
             state,
             unsigned_allowed,
+            releases_only,
         },
     )
 }
@@ -249,6 +250,7 @@ fn the_largest_report_and_status_fit_their_json_buffers() {
         slot: Some("\u{1}".repeat(8).as_str().try_into().unwrap()),
         state: Some(UpdateState::Downloading),
         unsigned_allowed: Some(false),
+        releases_only: Some(false),
         ..NodeStatus::new(NodeId::MAX, Dialect::Rootcast)
     };
     let length = status.to_json(&mut [0; MAX_STATUS_JSON_BYTES]).unwrap();

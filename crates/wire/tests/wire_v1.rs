@@ -313,6 +313,18 @@ fn status_frames() {
 }
 
 #[test]
+fn a_status_says_whether_the_node_takes_releases_only() {
+    let told = |only| NodeStatus { releases_only: Some(only), ..NodeStatus::new(LEAF, Dialect::Rootcast) };
+    let (status, lenient) = (told(true), told(false));
+    frame_is(LEAF, 14, Body::Status(status.clone()), "ca570107f5e4d3c2b1a000000e00000000006000");
+    frame_is(LEAF, 14, Body::Status(lenient), "ca570107f5e4d3c2b1a000000e00000000004000");
+    let text = json(|out| status.write_json(out));
+    assert!(text.ends_with(r#""unsignedAllowed":null,"releasesOnly":true}"#), "{text}");
+    let Ok(StatusMessage::Status(read)) = parse_status(text.as_bytes()) else { panic!("{text}") };
+    assert_eq!(read.releases_only, Some(true));
+}
+
+#[test]
 fn our_status_as_json_has_the_later_dialects_keys_and_its_own() {
     const JSON: &str = concat!(
         r#"{"deviceId":176685338322165,"type":"relay16","parentId":176685324435457,"freeHeap":123456,"uptime":3600,"#,

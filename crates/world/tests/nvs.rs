@@ -2,10 +2,11 @@
 
 use rootcast_image::{ChipId, PartitionTable};
 use rootcast_trust::KeyDigest;
+use rootcast_trust::release::{Purposes, ReleaseKey, ReleasePolicy, TrustedKey, VendorId};
 use rootcast_wire::{NodeId, NodeType};
 use rootcast_world::factory::{Factory, FactoryError};
 use rootcast_world::flash::{CutPoint, PowerCut, Recording, Sectors, VirtualFlash};
-use rootcast_world::nvs::{Contents, Provisioning, ProvisioningError, Secret, Store, Value};
+use rootcast_world::nvs::{Contents, MeshKey, Provisioning, ProvisioningError, Secret, Store, Value};
 
 fn of_the_application() -> Contents {
     let entries = [
@@ -30,6 +31,16 @@ fn provisioning() -> Provisioning {
         ca_pem: vec![b'x'; 1800],
         wifi_ssid: "house".into(),
         wifi_password: Secret("secret".into()),
+        mqtt_user: "mesh".into(),
+        mqtt_password: Secret("another secret".into()),
+        mesh_key: Some(MeshKey(std::array::from_fn(|at| at as u8))),
+        channel: Some(11),
+        sntp: "time.example".into(),
+        direct_only: true,
+        release_keys: vec![TrustedKey::new(ReleaseKey([7; 64]), Purposes::RELEASES)],
+        release_policy: ReleasePolicy { require_release: true, require_time: true },
+        vendor: "example.com".into(),
+        hardware_revision: "r2".into(),
     }
 }
 
@@ -43,12 +54,19 @@ fn a_node_reads_back_what_it_was_provisioned_with() {
     let settings = provisioning().settings(ChipId::ESP32C3).unwrap();
     assert_eq!(settings.topics.root_command(), "house/switch/cmd/root");
     assert_eq!(settings.trusted_keys.len(), 2);
+    assert!(
+        settings.release_policy.require_release
+            && settings.release_policy.require_time
+            && !settings.can_spread
+    );
+    assert_eq!(settings.vendor, VendorId::of_domain("example.com"));
+    assert_eq!(settings.hardware_revision.as_deref(), Some("r2"));
 }
 
 #[test]
 fn no_password_is_shown() {
     let shown = format!("{:?}", provisioning());
-    assert!(!shown.contains("secret"), "{shown}");
+    assert!(!shown.contains("secret") && !shown.contains("[0, 1, 2"), "{shown}");
 }
 
 #[test]
@@ -56,6 +74,12 @@ fn what_cannot_be_provisioned_is_named() {
     let too_many = Provisioning { trusted_keys: vec![KeyDigest([0; 32]); 5], ..provisioning() };
     let found = too_many.settings(ChipId::ESP32C3).unwrap_err();
     assert_eq!(found, ProvisioningError::TooManyKeys { found: 5, most: 4 });
+    let too_many = vec![TrustedKey::new(ReleaseKey([7; 64]), Purposes::ALL); 9];
+    let too_many = Provisioning { release_keys: too_many, ..provisioning() };
+    let found = too_many.to_partition(0x5000, &Contents::default()).unwrap_err();
+    assert_eq!(found, ProvisioningError::TooManyReleaseKeys { found: 9, most: 8 });
+    let long = Provisioning { hardware_revision: "r".repeat(17), ..provisioning() };
+    assert!(matches!(long.settings(ChipId::ESP32C3), Err(ProvisioningError::HardwareRevision(_))));
     let found = provisioning().to_partition(0x2000, &Contents::default()).unwrap_err();
     assert_eq!(found, ProvisioningError::PartitionSize { found: 0x2000 });
     let empty = Sectors::erased(0x5000);

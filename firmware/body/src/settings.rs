@@ -15,6 +15,11 @@
 //! | `wifi_ssid`, `wifi_pass` | text | the network | a leaf without a router |
 //! | `channel` | u8 | the radio's channel for a leaf without router, 1 to 13 | 1 |
 //! | `sntp` | text | time server, `host[:123]` | `pool.ntp.org` |
+//! | `trust_record` | blob | release keys with their purposes; the core reads and changes it | releases are not believed |
+//! | `releases` | u8 | 1: signed releases only | bare images as well |
+//! | `need_time` | u8 | 1: a release with a time limit is refused while the time is not known | it is taken |
+//! | `vendor` | text | whose releases it takes: a domain | `rootcast.local` |
+//! | `hw_rev` | text | the board's revision | none |
 //! | `direct` | u8 | 1: downloads from the server itself, never from neighbours | pages are shared |
 //!
 //! Nothing here makes a node fail: what is missing or damaged is as if it were not there, and said in the log.
@@ -29,6 +34,7 @@ use rootcast_image::partition::{TABLE_BYTES, TABLE_OFFSET};
 use rootcast_image::{ChipId, PartitionTable};
 use rootcast_node::{SettingKey, SettingLost, Settings};
 use rootcast_trust::KeyDigest;
+use rootcast_trust::release::{ReleasePolicy, VendorId};
 use rootcast_wire::{NodeId, NodeType, Topics};
 
 /// The updater's namespace.
@@ -65,6 +71,12 @@ pub struct Provisioned {
     pub sntp: Option<(String, u16)>,
     /// Whether the node never takes pages from neighbours.
     pub direct_only: bool,
+    /// Whether bare images, and releases without a known time, are taken.
+    pub release_policy: ReleasePolicy,
+    /// The domain of the vendor whose releases it takes; empty for the default.
+    pub vendor: String,
+    /// The board's revision; empty for none.
+    pub hardware_revision: String,
 }
 
 /// Where the broker is.
@@ -115,11 +127,16 @@ impl Provisioned {
         let (node_type, topics, broker) = (text("node_type"), text("topics"), text("broker"));
         let (user, password) = (text("mqtt_user"), text("mqtt_pass"));
         let (wifi_ssid, wifi_password, sntp) = (text("wifi_ssid"), text("wifi_pass"), text("sntp"));
+        let (vendor, hardware_revision) = (text("vendor"), text("hw_rev"));
         let mut blob = |key: &str| nvs.get::<Vec<u8>>(&NAMESPACE, &Key::from_str(key)).unwrap_or_default();
         let (trust, ca_pem, mesh_key) = (blob("trust"), blob("ca"), blob("mesh_key"));
         let mut number = |key: &str| nvs.get::<u8>(&NAMESPACE, &Key::from_str(key)).ok();
         let (root, unsigned, channel, direct) =
             (number("root"), number("unsigned"), number("channel"), number("direct"));
+        let release_policy = ReleasePolicy {
+            require_release: number("releases") == Some(1),
+            require_time: number("need_time") == Some(1),
+        };
         let node_id = nvs.get::<u64>(&NAMESPACE, &Key::from_str("node_id")).ok();
         let broker = Broker::parse(&broker).map(|broker| Broker { user, password, ..broker });
         Self {
@@ -137,6 +154,9 @@ impl Provisioned {
             channel: channel.filter(|channel| (1..=13).contains(channel)),
             sntp: host_and_port(if sntp.is_empty() { "pool.ntp.org" } else { &sntp }, crate::sntp::PORT),
             direct_only: direct == Some(1),
+            release_policy,
+            vendor,
+            hardware_revision,
         }
     }
 
@@ -149,6 +169,13 @@ impl Provisioned {
         settings.topics = self.topics.clone();
         settings.trusted_keys = self.trusted_keys.iter().take(4).copied().collect();
         settings.can_spread = !self.direct_only;
+        settings.release_policy = self.release_policy;
+        if !self.vendor.is_empty() {
+            settings.vendor = VendorId::of_domain(&self.vendor);
+        }
+        settings.hardware_revision = heapless::String::try_from(self.hardware_revision.as_str())
+            .ok()
+            .filter(|revision| !revision.is_empty());
         settings
     }
 }
@@ -224,7 +251,8 @@ mod tests {
 
     #[test]
     fn a_broker_is_named_with_and_without_scheme_and_port() {
-        let broker = |host: &str, port, tls| Some(Broker { host: host.into(), port, tls, ..Broker::default() });
+        let broker =
+            |host: &str, port, tls| Some(Broker { host: host.into(), port, tls, ..Broker::default() });
         assert_eq!(Broker::parse("mqtt://10.0.2.2:1999"), broker("10.0.2.2", 1999, false));
         assert_eq!(Broker::parse("mqtt://broker.lan/"), broker("broker.lan", 1883, false));
         assert_eq!(Broker::parse("mqtts://broker.lan"), broker("broker.lan", 8883, true));

@@ -80,10 +80,10 @@ impl Delta {
         let progress = Progress::new();
         let made = create_with_progress(&old_bytes, &new_bytes, &options, &|done| progress.show(done));
         progress.end();
-        let made = made.map_err(Error::MakePatch)?;
+        let made = made.map_err(|error| Error::Patch { path: files::name(old.unwrap_or(new)), error })?;
         files::write(&self.output, &made.patch, Existing::Replace, Readers::Default)?;
         let header = PatchHeader::parse(&made.patch)
-            .map_err(|error| Error::Patch { path: self.output.clone(), error })?;
+            .map_err(|error| Error::BadPatch { path: self.output.clone(), error })?;
         output.show(&Made {
             file: self.output.clone(),
             file_size: made.patch.len(),
@@ -99,7 +99,7 @@ impl Delta {
 fn apply_to(old: Option<&Path>, patch: &Path, to: &Path, output: &mut Output) -> Result<(), Error> {
     let old_bytes = old.map(files::read).transpose()?.unwrap_or_default();
     let patch_bytes = files::read(patch)?;
-    let failed = |error| Error::Patch { path: files::name(patch), error };
+    let failed = |error| Error::BadPatch { path: files::name(patch), error };
     let header = PatchHeader::parse(&patch_bytes).map_err(failed)?;
     if header.needs_base() && old.is_none() {
         let name = files::name(patch);

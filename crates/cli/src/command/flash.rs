@@ -103,7 +103,7 @@ impl Flash {
     }
 }
 
-fn read_table(name: &Path) -> Result<PartitionTable, Error> {
+pub fn read_table(name: &Path) -> Result<PartitionTable, Error> {
     match name.to_str() {
         Some("default") => return Ok(PartitionTable::default_4mb()),
         Some("original") => return Ok(PartitionTable::original_4mb()),

@@ -8,13 +8,14 @@ use clap::Args;
 use rootcast_trust::KeyDigest;
 use std::path::PathBuf;
 
-/// Say what is in a file: app image, patch, partition table, otadata, NVS, flash image or signature
+/// Say what is in a file: app image, release, patch, partition table, otadata, NVS, flash image or signature
 ///
-/// The file's content decides what it is, not its name. An app image is checked as a node checks it. Values in NVS are
-/// never shown.
+/// The file's content decides what it is, not its name. An app image is checked as a node checks it. Of NVS the keys
+/// are shown, and what Rootcast's own entries say to a node, but no secret.
 #[derive(Args)]
 #[command(after_help = "Examples:
   rootcast inspect build/app.bin
+  rootcast inspect public/release.suit
   rootcast inspect partitions.csv
   rootcast inspect new.patch --base old.bin        where the patch's bytes go
   rootcast inspect signed.bin --trust $(cat keys/signing-key.digest)
@@ -46,16 +47,17 @@ impl Inspect {
                 return Err(Error::Unknown { path, found: it.found, advice: it.advice });
             }
             Err(NoFacts::Image(error)) => return Err(Error::Image { path, error }),
-            Err(NoFacts::Patch(error)) => return Err(Error::Patch { path, error }),
+            Err(NoFacts::Patch(error)) => return Err(Error::BadPatch { path, error }),
             Err(NoFacts::Table(error)) => return Err(Error::Table { path, error }),
             Err(NoFacts::Csv(error)) => return Err(Error::Csv { path, error }),
+            Err(NoFacts::Release(error)) => return Err(Error::Release { path, error }),
         };
         output.show(&inspected)?;
         match inspected.facts.flaw() {
             None => Ok(()),
             Some(Flaw::Image(error)) => Err(Error::Image { path, error }),
             Some(Flaw::Signature(error)) => Err(Error::Signature { path, error }),
-            Some(Flaw::Patch(error)) => Err(Error::Patch { path, error }),
+            Some(Flaw::Patch(error)) => Err(Error::BadPatch { path, error }),
             Some(Flaw::Other(flaw)) => Err(Error::Flawed { path, flaw }),
         }
     }

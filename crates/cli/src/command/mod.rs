@@ -4,8 +4,11 @@ mod delta;
 mod demo;
 mod flash;
 mod inspect;
+mod key;
 mod keygen;
 mod node;
+mod provision;
+mod release;
 mod sign;
 mod simulate;
 mod trigger;
@@ -20,7 +23,10 @@ pub enum Command {
     Demo(demo::Demo),
     Inspect(inspect::Inspect),
     Keygen(keygen::Keygen),
+    Key(key::Key),
     Sign(sign::Sign),
+    Provision(Box<provision::Provision>),
+    Release(release::Release),
     Delta(delta::Delta),
     Flash(flash::Flash),
     Node(Box<node::NodeArguments>),
@@ -35,7 +41,10 @@ impl Command {
             Self::Demo(command) => command.run(output),
             Self::Inspect(command) => command.run(output),
             Self::Keygen(command) => command.run(output),
+            Self::Key(command) => command.run(output),
             Self::Sign(command) => command.run(output),
+            Self::Provision(command) => command.run(output),
+            Self::Release(command) => command.run(output),
             Self::Delta(command) => command.run(output),
             Self::Flash(command) => command.run(output),
             Self::Node(command) => command.run(output),

@@ -17,7 +17,7 @@ use rootcast_world::body::sockets::{
 use rootcast_world::bootloader::Bootloader;
 use rootcast_world::flash::{FlashFile, Sectors, VirtualFlash};
 use rootcast_world::machine::Machine;
-use rootcast_world::nvs::{Provisioning, ProvisioningError};
+use rootcast_world::nvs::{Contents, Provisioning};
 use rootcast_world::random::Random;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -112,6 +112,7 @@ struct Started {
     mesh: SocketAddr,
     broker: Option<String>,
     unsigned_allowed: bool,
+    releases_only: bool,
 }
 
 /// A node as it is now.
@@ -179,6 +180,7 @@ impl NodeArguments {
             mesh,
             broker: broker.map(|broker| broker.to_string()),
             unsigned_allowed: who.allow_unsigned && who.trusted_keys.is_empty(),
+            releases_only: who.release_policy.require_release,
         })?;
         let node = NodeRunner::start(machine, port, &Arc::new(options));
         let watched = watch(&node, output).await;
@@ -189,15 +191,17 @@ impl NodeArguments {
 
     /// What the nvs says, with what was given before it.
     fn provisioning(&self, sectors: &Sectors, table: &PartitionTable) -> Result<Provisioning, Error> {
-        let failed =
-            |error: ProvisioningError| Error::Node { flash: self.flash.clone(), reason: error.to_string() };
-        let stored = table.nvs().map(|nvs| Provisioning::read(sectors, &(nvs.offset..nvs.offset + nvs.size)));
-        let mut provisioning = match stored {
-            None | Some(Err(ProvisioningError::NoNodeId)) => {
-                Provisioning { node_id: id_from(&self.flash), ..Provisioning::default() }
-            }
-            Some(stored) => stored.map_err(failed)?,
-        };
+        let mut provisioning = Provisioning::default();
+        if let Some(nvs) = table.nvs() {
+            let contents =
+                Contents::read(sectors, &(nvs.offset..nvs.offset + nvs.size)).map_err(|error| {
+                    Error::Node { flash: self.flash.clone(), reason: format!("nvs: {error}") }
+                })?;
+            provisioning = Provisioning::from_contents(&contents);
+        }
+        if provisioning.node_id == NodeId::default() {
+            provisioning.node_id = id_from(&self.flash);
+        }
         provisioning.is_root = self.root;
         provisioning.allow_unsigned |= self.allow_unsigned;
         if let Some(id) = self.id {
@@ -305,6 +309,9 @@ impl fmt::Display for Started {
         match &self.broker {
             Some(broker) => writeln!(f, "  broker   {broker}\n  mesh     listens at {} (UDP)", self.mesh)?,
             None => writeln!(f, "  mesh     root at {} (UDP)", self.mesh)?,
+        }
+        if self.releases_only {
+            writeln!(f, "  policy   signed releases only, no bare images")?;
         }
         match self.unsigned_allowed {
             true => writeln!(f, "  UNSIGNED IMAGES ARE INSTALLED: no key is trusted"),

@@ -7,7 +7,7 @@ use super::otadata::{self, Records};
 use super::patch::Patch;
 use super::rows::{hex, row};
 use super::signature::Signature;
-use super::{nvs, table::Table};
+use super::{nvs, release, table::Table};
 use crate::size::Binary;
 use rootcast_image::header::IMAGE_MAGIC;
 use rootcast_image::partition::CsvError;
@@ -15,6 +15,7 @@ use rootcast_image::partition::ENTRY_MAGIC;
 use rootcast_image::signature::{SIGNATURE_MAGIC, SIGNATURE_SECTOR_BYTES, SignatureSector};
 use rootcast_image::{ImageError, PartitionError, PartitionTable};
 use rootcast_patch::PatchError;
+use rootcast_trust::release::ReleaseError;
 use rootcast_trust::{KeyDigest, SignatureError};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -47,6 +48,8 @@ pub enum Facts {
     Nvs(nvs::Summary),
     /// A signature sector.
     SignatureSector(Signature),
+    /// A signed release.
+    Release(Box<release::Summary>),
     /// A patch between two images.
     Patch(Patch),
     /// A whole flash.
@@ -66,6 +69,8 @@ pub enum NoFacts {
     Table(PartitionError),
     /// It reads like a partition table in CSV form, but is none.
     Csv(CsvError),
+    /// It begins like a release, but cannot be read.
+    Release(ReleaseError),
 }
 
 /// What is asked of a file beside what it is.
@@ -103,6 +108,10 @@ impl Facts {
                     Err(_) => Err(NoFacts::Foreign(foreign::recognise(bytes))),
                 }
             }
+            [a, b, ..] if [*a, *b] == release::ENVELOPE_TAG => match release::Summary::of(bytes) {
+                Ok(summary) => Ok(Self::Release(summary.into())),
+                Err(error) => Err(NoFacts::Release(error)),
+            },
             _ if otadata::looks_like_it(bytes) => match otadata::parse(bytes) {
                 Some(records) => Ok(Self::Otadata(Records::of(&records, None))),
                 None => Err(NoFacts::Foreign(foreign::recognise(bytes))),
@@ -187,6 +196,7 @@ impl fmt::Display for Inspected {
             Facts::Otadata(_) => writeln!(f, "otadata")?,
             Facts::Nvs(_) => writeln!(f, "NVS partition")?,
             Facts::SignatureSector(_) => writeln!(f, "signature sector")?,
+            Facts::Release(_) => writeln!(f, "signed release")?,
             Facts::Patch(_) => writeln!(f, "patch")?,
             Facts::FlashImage(flash) if flash.has_bootloader() => {
                 writeln!(f, "flash image (a merged factory image): for a cable, not for nodes")?
@@ -206,6 +216,7 @@ impl fmt::Display for Inspected {
             Facts::Otadata(facts) => facts.fmt(f),
             Facts::Nvs(facts) => facts.fmt(f),
             Facts::SignatureSector(facts) => facts.fmt(f),
+            Facts::Release(facts) => facts.fmt(f),
             Facts::Patch(facts) => facts.fmt(f),
             Facts::FlashImage(facts) => facts.fmt(f),
         }

@@ -6,6 +6,7 @@
 //! | [`signature`] | Secure Boot V2 signature sectors |
 //! | [`table`] | partition tables, binary and CSV |
 //! | [`otadata`] | the two records that choose the slot to boot |
+//! | [`release`] | signed releases: which image is for whom, by nobody's word |
 //! | [`nvs`] | NVS partitions: names of keys, never their values |
 //! | [`patch`] | patches between images, and where their bytes go |
 //! | [`flash`] | whole flash images: all of the above, and which slot would boot |
@@ -18,6 +19,7 @@ mod foreign;
 mod nvs;
 mod otadata;
 mod patch;
+mod release;
 mod rows;
 mod signature;
 mod table;

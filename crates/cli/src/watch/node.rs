@@ -222,7 +222,9 @@ impl Node {
         match (self.state, self.error) {
             (None, _) => Outcome::Silent,
             (Some(UpdateState::Confirmed), _) if runs_target => Outcome::Updated,
-            (Some(_), Some(ErrorCode::SameImage)) if self.is_final() => Outcome::AlreadyThere,
+            (Some(_), Some(ErrorCode::SameImage | ErrorCode::ReleaseKeysOnly)) if self.is_final() => {
+                Outcome::AlreadyThere
+            }
             (Some(state), _) if state.is_final() => Outcome::NotUpdated,
             _ => Outcome::Unfinished,
         }

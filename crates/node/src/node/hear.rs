@@ -45,6 +45,8 @@ impl<const PEERS: usize> Node<PEERS> {
                     trial.unhealthy = !healthy;
                 }
             }
+            // Time before the newest time signed is wrong, whoever says so.
+            Input::WallClock { unix_s } if !self.updater.may_be_now(unix_s) => {}
             Input::WallClock { unix_s } => self.unix_s = Some((unix_s, now)),
         }
         self.look_after_trial(now, platform);

@@ -385,6 +385,12 @@ impl<const PEERS: usize> Node<PEERS> {
         if self.updater.is_busy() || self.trial.is_some() { self.last.0 } else { None }
     }
 
+    /// Whether an image without signature, that no release vouches for, is installed: never once a key is trusted,
+    /// be it by provisioning or by a release.
+    pub(crate) fn accepts_unsigned(&self) -> bool {
+        self.settings.allow_unsigned && self.updater.trusts_no_image_key()
+    }
+
     fn unix_now(&self, now: Instant) -> Option<u64> {
         self.unix_s.map(|(unix_s, at)| unix_s + now.since(at) / 1000)
     }

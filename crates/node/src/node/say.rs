@@ -197,7 +197,7 @@ impl<const PEERS: usize> Node<PEERS> {
         report.rollout = step.rollout.clone();
         report.layer = self.mesh.layer;
         report.parent = self.mesh.parent;
-        report.unsigned_allowed = self.settings.allow_unsigned && self.settings.trusted_keys.is_empty();
+        report.unsigned_allowed = self.accepts_unsigned();
         if let Some(running) = &self.running {
             report.running = running.hash.0;
             report.version = Version::try_from(running.version.as_str()).unwrap_or_default();
@@ -214,7 +214,7 @@ impl<const PEERS: usize> Node<PEERS> {
             node_type: self.settings.node_type.clone(),
             is_root: self.settings.is_root,
             can_spread: self.settings.can_spread,
-            unsigned_allowed: self.settings.allow_unsigned,
+            unsigned_allowed: self.accepts_unsigned(),
             layer: self.mesh.layer,
             parent: self.mesh.parent,
             running,

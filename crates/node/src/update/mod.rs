@@ -441,7 +441,8 @@ pub(crate) fn decode_trigger(encoded: &[u8]) -> Option<Trigger> {
     matches!(decode(encoded, &mut trigger), Ok(Parsed::Trigger)).then_some(trigger)
 }
 
-/// What the node remembers about trust, or what it was provisioned with if it never accepted a release.
+/// What the node remembers about trust. The keys that it was provisioned with count until a release is accepted: from
+/// then on releases say which keys are trusted, and one that was taken away does not come back with a restart.
 fn load_trust(settings: &Settings, platform: &mut impl Platform) -> TrustRecord {
     let mut bytes = [0; MAX_TRUST_RECORD_BYTES];
     let stored = platform.load(SettingKey::Trust, &mut bytes).and_then(|length| bytes.get(..length));
@@ -450,10 +451,12 @@ fn load_trust(settings: &Settings, platform: &mut impl Platform) -> TrustRecord 
         record.release_keys.extend(settings.release_keys.iter().copied());
         record
     });
-    for key in &settings.trusted_keys {
-        if !record.image_keys.contains(key) {
-            // There is room: both hold few keys, and provisioning comes first.
-            let _ = record.image_keys.push(*key);
+    if record.sequence_number == 0 {
+        for key in &settings.trusted_keys {
+            if !record.image_keys.contains(key) {
+                // There is room: both hold few keys, and provisioning comes first.
+                let _ = record.image_keys.push(*key);
+            }
         }
     }
     record

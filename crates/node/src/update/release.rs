@@ -100,6 +100,16 @@ impl Updater {
         Ok(true)
     }
 
+    /// Whether no key is trusted for images.
+    pub(crate) fn trusts_no_image_key(&self) -> bool {
+        self.trust.image_keys.is_empty()
+    }
+
+    /// Whether a time from outside may be right: it is not before the newest time that a release was signed at.
+    pub(crate) fn may_be_now(&self, unix_s: u64) -> bool {
+        self.trust.may_be_now(unix_s)
+    }
+
     /// The release is whole: it is verified, decided on and remembered, and only then followed.
     pub(super) fn follow_release<P: Platform>(
         &mut self,
@@ -170,10 +180,7 @@ impl Updater {
                 Ok(())
             }
             Action::AlreadyRunning { .. } => Err(Failure::refusal(ErrorCode::SameImage, Detail::new())),
-            Action::KeysOnly => {
-                let detail = detail!("the release's keys are taken over; it has no image for this node");
-                Err(Failure::refusal(ErrorCode::ReleaseNoVariant, detail))
-            }
+            Action::KeysOnly => Err(Failure::refusal(ErrorCode::ReleaseKeysOnly, Detail::new())),
         }
     }
 }

@@ -227,7 +227,7 @@ pub fn decide<'a>(
     }
     check_order(release, record)?;
     check_time(release.signed_at(), release.not_after(), node.clock, policy, record)?;
-    dry_run_key_changes(release, record)?;
+    try_key_changes(release, record)?;
 
     let Some(variant) = release.variant_for(node.vendor, node.classes) else {
         // A change of keys is for every node of the vendor, whether or not there is an image for it.
@@ -312,7 +312,11 @@ fn check_time(
     }
 }
 
-fn dry_run_key_changes(release: &Release<'_>, record: &TrustRecord) -> Result<(), Refusal> {
+/// Whether the changes of keys can be made to this record, and leave somebody who can sign.
+///
+/// # Errors
+/// [`Refusal::KeyChange`].
+pub fn try_key_changes(release: &Release<'_>, record: &TrustRecord) -> Result<(), Refusal> {
     if release.changes().is_empty() {
         return Ok(());
     }

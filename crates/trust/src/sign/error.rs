@@ -6,6 +6,8 @@ use core::fmt;
 pub enum SignError {
     /// The text holds no PEM section with a private key.
     NoPrivateKey,
+    /// The text holds neither a public nor a private key.
+    NoKey,
     /// The private key in the PEM is protected by a password.
     EncryptedKey,
     /// The key is a private key, but neither RSA-3072 nor ECDSA P-256.
@@ -50,6 +52,7 @@ impl fmt::Display for SignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoPrivateKey => f.write_str("no private key in PEM form found"),
+            Self::NoKey => f.write_str("no key in PEM form found"),
             Self::EncryptedKey => f.write_str("the private key is protected by a password; decrypt it first"),
             Self::UnsupportedKey { found } => {
                 write!(f, "the key is {found}; images are signed with RSA-3072 or ECDSA P-256")
@@ -67,7 +70,7 @@ impl fmt::Display for SignError {
             Self::NotSigned => f.write_str("the image is not signed yet, so no signature can be added"),
             Self::Changed => f.write_str("the image's own signatures are for other bytes: it changed since"),
             Self::NotAReleaseKey => {
-                f.write_str("a release is signed with an ECDSA P-256 key, this one is RSA")
+                f.write_str("releases are signed with ECDSA P-256 keys, this key is another")
             }
         }
     }

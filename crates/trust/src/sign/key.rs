@@ -4,7 +4,10 @@ use core::fmt;
 use std::string::{String, ToString};
 
 use p256::ecdsa::signature::Signer;
-use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding, PrivateKeyInfo, SecretDocument};
+use p256::elliptic_curve::sec1::ToEncodedPoint;
+use p256::pkcs8::{
+    DecodePrivateKey, DecodePublicKey, EncodePrivateKey, LineEnding, PrivateKeyInfo, SecretDocument,
+};
 use ring::rand::{SecureRandom, SystemRandom};
 use rootcast_image::signature::SignatureBlock;
 use rustls_pki_types::PrivateKeyDer;
@@ -14,6 +17,7 @@ use super::SignError;
 use super::image::block_with;
 use super::rsa_key::RsaKey;
 use crate::KeyDigest;
+use crate::release::ReleaseKey;
 
 /// The two schemes of Secure Boot V2 that Rootcast signs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +137,34 @@ impl SigningKey {
             }
         }
     }
+}
+
+/// Random bytes of the system, good for keys.
+///
+/// # Errors
+/// [`SignError::NoRandomness`].
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], SignError> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| SignError::NoRandomness)?;
+    Ok(bytes)
+}
+
+/// Reads a release key, as nodes trust it, from the PEM of its public half (SubjectPublicKeyInfo, RFC 5480) or of the
+/// private key.
+///
+/// # Errors
+/// [`SignError::NoKey`] if there is neither, [`SignError::NotAReleaseKey`] for a key that is not P-256.
+pub fn release_key_from_pem(text: &str) -> Result<ReleaseKey, SignError> {
+    if !text.contains("-----BEGIN PUBLIC KEY-----") {
+        let key = SigningKey::from_pem(text).map_err(|error| match error {
+            SignError::NoPrivateKey => SignError::NoKey,
+            error => error,
+        })?;
+        return key.release_key().ok_or(SignError::NotAReleaseKey);
+    }
+    let key = p256::PublicKey::from_public_key_pem(text.trim()).map_err(|_| SignError::NotAReleaseKey)?;
+    let point = key.to_encoded_point(false);
+    point.as_bytes().first_chunk().and_then(ReleaseKey::from_sec1).ok_or(SignError::NotAReleaseKey)
 }
 
 impl fmt::Debug for SigningKey {

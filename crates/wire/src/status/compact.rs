@@ -28,8 +28,10 @@
 //! | 18 | chip | 2 |
 //! | 19 | slot | 1 + n |
 //! | 20 | state | 1 |
+//! | 21 | takes signed releases only (only with bit 22) | 0 |
+//! | 22 | the policy of bit 21 is known | 0 |
 //!
-//! Bits from 21 on belong to later versions, whose fields stand at the end.
+//! Bits from 23 on belong to later versions, whose fields stand at the end.
 
 use super::{Dialect, Firmware, NodeStatus};
 use crate::{
@@ -65,6 +67,8 @@ impl NodeStatus {
             self.chip.is_some(),
             self.slot.is_some(),
             self.state.is_some(),
+            self.releases_only == Some(true),
+            self.releases_only.is_some(),
         ];
         out.u32(there.iter().rev().fold(0, |bits, there| bits << 1 | u32::from(*there)))?;
         if let Some(node_type) = &self.node_type {
@@ -124,6 +128,7 @@ impl NodeStatus {
         let mut status = NodeStatus::new(device, Dialect::Rootcast);
         status.is_root = there(0);
         status.unsigned_allowed = there(2).then_some(there(1));
+        status.releases_only = there(22).then_some(there(21));
         // `then` and `transpose`: a field that is not there takes no bytes.
         status.node_type = there(3).then(|| read_node_type(reader)).transpose()?;
         status.parent = there(4).then(|| node(reader, "parent")).transpose()?;

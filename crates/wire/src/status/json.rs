@@ -76,6 +76,7 @@ pub fn parse_status(message: &[u8]) -> Result<StatusMessage, StatusError> {
             "slot" => status.slot = copy(value),
             "state" => status.state = copy::<16>(value).and_then(|name| UpdateState::from_name(&name)),
             "unsignedAllowed" => status.unsigned_allowed = boolean(value),
+            "releasesOnly" => status.releases_only = boolean(value),
             OURS => ours = true,
             "status" => {
                 if let Some(text) = text(value) {
@@ -107,7 +108,7 @@ pub fn parse_status(message: &[u8]) -> Result<StatusMessage, StatusError> {
     Ok(StatusMessage::Status(status))
 }
 
-const FIELDS: [&str; 27] = [
+const FIELDS: [&str; 28] = [
     "deviceId",
     "type",
     "isRoot",
@@ -128,6 +129,7 @@ const FIELDS: [&str; 27] = [
     "slot",
     "state",
     "unsignedAllowed",
+    "releasesOnly",
     OURS,
     "status",
     "device_id",
@@ -171,6 +173,10 @@ impl NodeStatus {
             json.text_or_null("slot", self.slot.as_ref())?;
             json.text_or_null("state", self.state)?;
             json.plain_or_null("unsignedAllowed", self.unsigned_allowed)?;
+            // Came later than the others: nodes that do not know of it leave it out.
+            if let Some(only) = self.releases_only {
+                json.plain("releasesOnly", only)?;
+            }
         }
         json.close()
     }

@@ -11,7 +11,7 @@ mod provision;
 mod store;
 
 pub use contents::{Contents, Value};
-pub use provision::{Provisioning, ProvisioningError, Secret};
+pub use provision::{MeshKey, Provisioning, ProvisioningError, Secret};
 pub use store::{Store, StoreError};
 
 use crc::{CRC_32_ISO_HDLC, Crc};
