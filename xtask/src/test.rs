@@ -181,7 +181,12 @@ mod tests {
 
     #[test]
     fn the_files_named_here_exist() {
-        for file in ["xtask/nextest.toml", "tests/peers/debian.txt", "tests/peers/requirements.txt"] {
+        for file in [
+            "xtask/nextest.toml",
+            "tests/peers/debian.txt",
+            "tests/peers/requirements.txt",
+            "tests/peers/npm.txt",
+        ] {
             assert!(root().join(file).is_file(), "{file}");
         }
     }

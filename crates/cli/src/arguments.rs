@@ -1,8 +1,10 @@
 //! Readers of arguments that several commands take.
 
 use crate::error::Error;
+use rootcast_image::ChipId;
 use rootcast_trust::KeyDigest;
 use rootcast_wire::Mode;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A key digest: 64 hexadecimal digits.
@@ -24,6 +26,26 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let number: Option<u64> = digits.parse().ok().filter(|_| digits.bytes().all(|c| c.is_ascii_digit()));
     let time = number.and_then(|number| number.checked_mul(unit)).filter(|time| *time > 0);
     time.map(Duration::from_millis).ok_or_else(|| format!("\"{text}\" is not a time: write 90s, 20m or 2h"))
+}
+
+/// A chip as people call it.
+pub fn chip(text: &str) -> Result<ChipId, String> {
+    ChipId::from_name(text).ok_or_else(|| format!("\"{text}\" is no chip; write c3, esp32s3, ESP32-C6…"))
+}
+
+/// Where the platform keeps a program's data.
+pub fn data_folder() -> Result<PathBuf, Error> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let found = if cfg!(windows) {
+        set("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        set("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")))
+    };
+    found
+        .map(|folder| folder.join("rootcast"))
+        .ok_or_else(|| Error::Usage("there is no data folder here: give one with --data".to_string()))
 }
 
 /// How an image travels.

@@ -3,6 +3,7 @@
 //! Causes come from the libraries' own errors; this type adds the file, and [`Error::advice`] says what to do.
 
 use crate::mqtt::BrokerError;
+use rootcast_hosting::publish::PublishError;
 use rootcast_image::partition::CsvError;
 use rootcast_image::{ImageError, PartitionError};
 use rootcast_patch::PatchError;
@@ -97,6 +98,15 @@ pub enum Error {
     /// No node said anything.
     #[error("no node answered within {} seconds", after.as_secs())]
     NoAnswer { after: Duration },
+    /// Something was not published.
+    #[error(transparent)]
+    Publish(#[from] rootcast_hosting::publish::PublishError),
+    /// Nodes will not accept what is at a URL; the report says why.
+    #[error("nodes will not accept this: {code}")]
+    NotAccepted { code: &'static str },
+    /// The check before a trigger found what nodes will not accept.
+    #[error("not triggered: nodes would not accept this: {code}")]
+    NotTriggered { code: &'static str },
     /// The demo's broker cannot start.
     #[error("the broker cannot start: {0}")]
     EmbeddedBroker(#[from] rootcast_control::broker::BrokerError),
@@ -160,6 +170,7 @@ impl Error {
             Self::NotUpdated { .. }
                 | Self::NotFinished { .. }
                 | Self::NoAnswer { .. }
+                | Self::NotAccepted { .. }
                 | Self::Interrupted { .. }
                 | Self::Evidence
         )
@@ -208,6 +219,20 @@ impl Error {
             Self::NoAnswer { .. } => {
                 "Check that the mesh's root is connected to this broker, and the topic prefix (--prefix)."
             }
+            Self::Publish(error) => return publish_advice(error).map(str::to_string),
+            Self::NotAccepted { .. } => "The steps that failed say what to do.",
+            Self::NotTriggered { .. } => {
+                "Mend what failed; if nodes differ from what was checked, say how (--ca, --trust, --chip), or trigger anyway: --no-check."
+            }
+            Self::Host(rootcast_hosting::HostingError::Listen { .. }) => return None,
+            Self::Host(
+                rootcast_hosting::HostingError::Read { .. } | rootcast_hosting::HostingError::Write { .. },
+            ) => "Check the path and your rights to it.",
+            Self::Host(
+                rootcast_hosting::HostingError::Certificate { .. }
+                | rootcast_hosting::HostingError::KeyReadableByOthers { .. }
+                | rootcast_hosting::HostingError::ServedPath { .. },
+            ) => return None,
             Self::EmbeddedBroker(_) | Self::Host(_) => "Check that this machine has free ports on 127.0.0.1.",
             Self::Nodes(_) => "Give an image with --from that fits a slot of 1408 KiB.",
             Self::NoMesh { .. } => "Try fewer nodes or less loss; the machine may be too busy.",
@@ -226,6 +251,40 @@ impl Error {
         };
         Some(text.to_string())
     }
+}
+
+/// What the message does not say already.
+fn publish_advice(error: &PublishError) -> Option<&'static str> {
+    Some(match error {
+        PublishError::NotAnImage { error, .. } => image_advice(error),
+        PublishError::WrongCredentials { .. } => {
+            "Check key, secret and token: they may have ended, or belong to another account."
+        }
+        PublishError::Forbidden { .. } => {
+            "Let this user write and read there: docs/hosting says which rights it takes."
+        }
+        PublishError::Missing { .. } => {
+            "Check the name, the region and the endpoint; make the bucket or repository first."
+        }
+        PublishError::Network { .. } => {
+            "Check the address and the network, then run it again: what arrived is kept."
+        }
+        PublishError::Write { .. } => {
+            "Check the folder, your rights to it and the space that is left; nothing was published."
+        }
+        PublishError::Read { .. } => "Check the path and your rights to it.",
+        PublishError::Checksum { .. } => {
+            "Run it again; if it happens again, look for what changes files on their way."
+        }
+        PublishError::Partly { error, .. } => {
+            return publish_advice(error).or(Some("Mend it and run it again."));
+        }
+        PublishError::ReleaseFile { .. } => {
+            "Give the release with all its files, as they were when it was signed."
+        }
+        PublishError::NotARelease { .. } => "Create the release again.",
+        _ => return None,
+    })
 }
 
 fn broker_advice(error: &BrokerError) -> &'static str {

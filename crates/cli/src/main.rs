@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`command`] | one file a command: its arguments, its help, what it calls |
 //! | [`arguments`] | readers of arguments that several commands take |
+//! | [`check`] | what nodes will see at a URL: arguments and output |
 //! | [`demo`] | a whole installation in this process |
 //! | [`output`] | what a command prints: lines for people, or with `--json` one object a line |
 //! | [`error`] | why a command failed, what to do about it, and the exit status |
@@ -17,6 +18,7 @@
 //! A new command is a file in `command/` and a line in [`command::Command`].
 
 mod arguments;
+mod check;
 mod command;
 mod demo;
 mod error;

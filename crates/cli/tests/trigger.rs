@@ -23,7 +23,10 @@ fn open_broker() -> Option<Mosquitto> {
 fn the_plain_trigger_is_the_message_of_the_original() {
     let Some(broker) = open_broker() else { return };
     let heard = broker.first_message(COMMAND, &[]);
-    let printed = succeeds(Path::new("."), &["trigger", "https://server/fw.bin", "--broker", &broker.url()]);
+    let printed = succeeds(
+        Path::new("."),
+        &["trigger", "--no-check", "https://server/fw.bin", "--broker", &broker.url()],
+    );
     assert_eq!(heard.message(), r#"{"type":"ota_trigger","url":"https://server/fw.bin"}"#);
     assert_eq!(printed, format!("triggered https://server/fw.bin on /switch/cmd/root at {}\n", broker.url()));
 }
@@ -44,7 +47,7 @@ fn every_option_reaches_the_message() {
     .concat();
     let printed = common::json(
         Path::new("."),
-        &[&arguments[..], &["--not-before", "2026-12-01T06:00:00Z", "--force"]].concat(),
+        &[&arguments[..], &["--not-before", "2026-12-01T06:00:00Z", "--force", "--no-check"]].concat(),
     );
     let message: Value = serde_json::from_str(&heard.message()).unwrap();
     let expected = json!({
@@ -62,7 +65,7 @@ fn a_pre_signed_url_of_1500_bytes_arrives_whole() {
     let Some(broker) = open_broker() else { return };
     let heard = broker.first_message(COMMAND, &[]);
     let url = format!("https://bucket.s3.example/fw.bin?X-Amz-Signature={}", "a".repeat(1450));
-    succeeds(Path::new("."), &["trigger", &url, "--broker", &broker.url()]);
+    succeeds(Path::new("."), &["trigger", "--no-check", &url, "--broker", &broker.url()]);
     let message: Value = serde_json::from_str(&heard.message()).unwrap();
     assert_eq!(message["url"], url);
 }
@@ -90,7 +93,7 @@ fn a_trigger_that_no_root_would_take_is_not_sent() {
 #[test]
 fn a_broker_that_cannot_be_used_says_why_and_never_shows_the_password() {
     let nobody = format!("mqtt://ann:secret@127.0.0.1:{}", free_port());
-    let trigger = ["trigger", "https://server/fw.bin", "--broker"];
+    let trigger = ["trigger", "--no-check", "https://server/fw.bin", "--broker"];
     let stderr = fails(Path::new("."), 1, &[&trigger[..], &[&nobody]].concat());
     assert!(stderr.contains("ann@127.0.0.1") && stderr.contains("no connection"), "{stderr}");
     assert!(!stderr.contains("secret"), "{stderr}");
@@ -141,7 +144,8 @@ fn over_tls_the_brokers_certificate_is_verified() {
     let Some(broker) = started else { return };
     let (named, numbered) =
         (format!("mqtts://localhost:{}", broker.port), format!("mqtts://127.0.0.1:{}", broker.port));
-    let (ca, trigger) = (ca.to_str().unwrap(), ["trigger", "https://server/fw.bin", "--broker"]);
+    let (ca, trigger) =
+        (ca.to_str().unwrap(), ["trigger", "--no-check", "https://server/fw.bin", "--broker"]);
     succeeds(Path::new("."), &[&trigger[..], &[&named, "--broker-ca", ca]].concat());
     for arguments in [&[named.as_str()][..], &[&numbered, "--broker-ca", ca]] {
         let stderr = fails(Path::new("."), 1, &[&trigger[..], arguments].concat());
@@ -187,7 +191,8 @@ fn watch(broker: &Mosquitto, arguments: &[&str], last: (String, String)) -> std:
         let url = broker.url();
         rootcast(
             Path::new("."),
-            &[&["trigger", "https://server/fw.bin", "--broker", &url, "--watch"], arguments].concat(),
+            &[&["trigger", "--no-check", "https://server/fw.bin", "--broker", &url, "--watch"], arguments]
+                .concat(),
         )
     })
 }
@@ -246,8 +251,16 @@ fn watching_with_json_prints_an_object_a_line_and_the_summary_last() {
 #[test]
 fn watching_gives_up_when_nobody_answers() {
     let Some(broker) = open_broker() else { return };
-    let arguments =
-        ["trigger", "https://server/fw.bin", "--broker", &broker.url(), "--watch", "--timeout", "1s"];
+    let arguments = [
+        "trigger",
+        "--no-check",
+        "https://server/fw.bin",
+        "--broker",
+        &broker.url(),
+        "--watch",
+        "--timeout",
+        "1s",
+    ];
     let stderr = fails(Path::new("."), 1, &arguments);
     assert!(
         stderr.contains("no node answered within 1 seconds") && stderr.contains("root is connected"),
@@ -286,6 +299,6 @@ fn old_broker() -> (u16, std::thread::JoinHandle<Vec<u8>>) {
 fn a_broker_that_speaks_mqtt_3_1_1_only_is_served_too() {
     let (port, broker) = old_broker();
     let url = format!("mqtt://127.0.0.1:{port}");
-    succeeds(Path::new("."), &["trigger", "https://server/fw.bin", "--broker", &url]);
+    succeeds(Path::new("."), &["trigger", "--no-check", "https://server/fw.bin", "--broker", &url]);
     assert_eq!(text(&broker.join().unwrap()), r#"{"type":"ota_trigger","url":"https://server/fw.bin"}"#);
 }

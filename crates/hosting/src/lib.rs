@@ -24,6 +24,7 @@ pub mod faults;
 pub mod host;
 pub mod identity;
 pub mod publish;
+mod release_files;
 
 pub use authority::DevelopmentCa;
 pub use content::Files;

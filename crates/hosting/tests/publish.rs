@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use common::azure;
 use common::images::{image, image_for};
 use common::peers::Peer;
 use rootcast_hosting::check::{CheckOptions, TrustStore, check};
@@ -275,17 +276,11 @@ async fn google_cloud_storage_takes_images() {
     ));
 }
 
-/// Azure's emulator has one account with a published key.
-const AZURITE_KEY: &str =
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-
 #[tokio::test]
 async fn azure_takes_images_and_signs_urls() {
     let Some(azurite) = Peer::azurite() else { return };
-    let endpoint = format!("{}/devstoreaccount1", azurite.url());
-    make_azure_container(&endpoint, "firmware").await;
-    let connection =
-        format!("AccountName=devstoreaccount1;AccountKey={AZURITE_KEY};BlobEndpoint={endpoint};");
+    azure::make_container(&azurite.url(), "firmware").await;
+    let connection = azure::connection(&azurite.url());
     let options = with(Environment::of([("AZURE_STORAGE_CONNECTION_STRING", &connection)]));
     takes_knows_refuses_and_replaces("az://firmware/esp", &options).await;
 
@@ -304,29 +299,6 @@ async fn azure_takes_images_and_signs_urls() {
         matches!(refused, PublishError::WrongCredentials { .. } | PublishError::Forbidden { .. }),
         "{refused:?}"
     );
-}
-
-/// Azurite makes containers only for signed requests; the shared key scheme is short enough to do here.
-async fn make_azure_container(endpoint: &str, container: &str) {
-    use base64::Engine as _;
-    let date = httpdate::fmt_http_date(std::time::SystemTime::now());
-    let path = endpoint.splitn(4, '/').nth(3).unwrap();
-    let text = format!(
-        "PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:{date}\nx-ms-version:2021-08-06\n/devstoreaccount1/{path}/{container}\nrestype:container"
-    );
-    let base64 = base64::engine::general_purpose::STANDARD;
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &base64.decode(AZURITE_KEY).unwrap());
-    let signature = base64.encode(ring::hmac::sign(&key, text.as_bytes()));
-    let response = http_client()
-        .put(format!("{endpoint}/{container}?restype=container"))
-        .header("x-ms-date", &date)
-        .header("x-ms-version", "2021-08-06")
-        .header("authorization", format!("SharedKey devstoreaccount1:{signature}"))
-        .header("content-length", "0")
-        .send()
-        .await
-        .unwrap();
-    assert!(response.status().is_success(), "{}: {}", response.status(), response.text().await.unwrap());
 }
 
 fn http_client() -> reqwest::Client {
@@ -366,4 +338,111 @@ async fn the_built_in_host_takes_uploads_from_those_who_have_the_token() {
 #[test]
 fn a_short_token_is_none() {
     assert!(UploadToken::new("short").is_none());
+}
+
+/// A way to a server on which every connection is cut after so many bytes of the client's.
+async fn cutting_way(to: std::net::SocketAddr, after: usize) -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = tokio::net::TcpStream::connect(to).await.unwrap();
+                let (mut passed, mut up, mut down) = (0, vec![0; 8192], vec![0; 8192]);
+                while passed < after {
+                    tokio::select! {
+                        count = client.read(&mut up) => match count {
+                            Ok(count @ 1..) => {
+                                passed += count;
+                                let _ = server.write_all(&up[..count]).await;
+                            }
+                            _ => return,
+                        },
+                        count = server.read(&mut down) => match count {
+                            Ok(count @ 1..) => drop(client.write_all(&down[..count]).await),
+                            _ => return,
+                        },
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_network_that_cuts_every_upload_leaves_nothing_and_is_named() {
+    let mut options = HostOptions::http().on_free_port();
+    options.uploads = UploadToken::new("a-token-that-is-long");
+    let host = FirmwareHost::start(options, Files::new()).await.unwrap();
+    let app = built("1.0.0", 300_000);
+    let token = with(Environment::of([("ROOTCAST_TOKEN", "a-token-that-is-long")]));
+    let way = cutting_way(host.address(), 100_000).await;
+    let refused = put(&app.file, &format!("http://{way}"), &token).await.unwrap_err();
+    assert!(matches!(refused, PublishError::Network { .. }), "{refused:?}");
+    let mut send = common::plain(host.address()).await;
+    assert_eq!(common::ask(&mut send, "GET", "/app-1.0.0-esp32c3.bin", &[]).await.status, 404);
+    let direct = host.url("").trim_end_matches('/').to_owned();
+    assert_eq!(put(&app.file, &direct, &token).await.unwrap().outcome, Outcome::Uploaded);
+
+    let Some(moto) = Peer::moto() else { return };
+    http_client().put(format!("{}/firmware", moto.url())).send().await.unwrap();
+    let way = cutting_way(moto.address, 100_000).await;
+    let refused = put(&app.file, "s3://firmware", &with(s3(&format!("http://{way}")))).await.unwrap_err();
+    assert!(matches!(refused, PublishError::Network { .. }), "{refused:?}");
+    let left =
+        http_client().get(format!("{}/firmware/app-1.0.0-esp32c3.bin", moto.url())).send().await.unwrap();
+    assert_eq!(left.status(), 404);
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_says_whether_it_is_the_key_or_the_right() {
+    use wiremock::matchers::any;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+    let app = built("1.0.0", 20_000);
+    for (code, wrong_key) in
+        [("AccessDenied", false), ("InvalidAccessKeyId", true), ("SignatureDoesNotMatch", true)]
+    {
+        let store = MockServer::start().await;
+        let text = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message></Error>");
+        Mock::given(any()).respond_with(ResponseTemplate::new(403).set_body_string(text)).mount(&store).await;
+        let refused = put(&app.file, "s3://firmware", &with(s3(&store.uri()))).await.unwrap_err();
+        match wrong_key {
+            true => assert!(matches!(refused, PublishError::WrongCredentials { .. }), "{code}: {refused:?}"),
+            false => assert!(matches!(refused, PublishError::Forbidden { .. }), "{code}: {refused:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_a_build_is_still_writing_is_never_published_in_part() {
+    let app = built("1.0.0", 300_000);
+    let served = tempfile::tempdir().unwrap();
+    let going = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let (file, bytes, goes_on) = (app.file.clone(), app.bytes.clone(), going.clone());
+    // A linker that writes the file again and again, in pieces.
+    let build = std::thread::spawn(move || {
+        while goes_on.load(std::sync::atomic::Ordering::Relaxed) {
+            let _ = fs::write(&file, &bytes[..150_000]);
+            let _ = fs::write(&file, &bytes);
+        }
+    });
+    let mut refused = 0;
+    for turn in 0..40 {
+        let to = served.path().join(turn.to_string());
+        match put(&app.file, to.to_str().unwrap(), &PublishOptions::default()).await {
+            Ok(published) => assert!(fs::read(to.join(published.name)).unwrap() == app.bytes),
+            Err(
+                PublishError::Changed { .. } | PublishError::NotAnImage { .. } | PublishError::Read { .. },
+            ) => {
+                refused += 1;
+                assert!(!to.exists(), "nothing of it is there");
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    going.store(false, std::sync::atomic::Ordering::Relaxed);
+    build.join().unwrap();
+    println!("{refused} of 40 were refused");
 }

@@ -32,7 +32,7 @@ pub(crate) const fn signature_code(error: &SignatureError) -> ErrorCode {
     match error {
         SignatureError::Missing => ErrorCode::SignatureMissing,
         SignatureError::Untrusted { .. } => ErrorCode::SignatureUntrusted,
-        SignatureError::Invalid { .. } => ErrorCode::SignatureInvalid,
-        _ => ErrorCode::SignatureMalformed,
+        SignatureError::Changed { .. } | SignatureError::Invalid { .. } => ErrorCode::SignatureInvalid,
+        SignatureError::Malformed(_) => ErrorCode::SignatureMalformed,
     }
 }

@@ -49,7 +49,7 @@ pub struct Demo {
     to: Option<PathBuf>,
 
     /// The nodes' chip, without --from
-    #[arg(long, default_value = "ESP32-C3", value_parser = chip, conflicts_with = "from")]
+    #[arg(long, default_value = "ESP32-C3", value_parser = arguments::chip, conflicts_with = "from")]
     chip: ChipId,
 
     /// Decides what is left to chance: MAC addresses, delays, losses
@@ -67,10 +67,6 @@ const FORM_LIMIT: Duration = Duration::from_secs(60);
 const UPDATE_LIMIT: Duration = Duration::from_secs(900);
 /// How often the forming mesh is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-
-fn chip(text: &str) -> Result<ChipId, String> {
-    ChipId::from_name(text).ok_or_else(|| format!("\"{text}\" is no chip; write c3, esp32s3, ESP32-C6…"))
-}
 
 #[derive(Serialize)]
 struct Started<'a> {

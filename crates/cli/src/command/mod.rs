@@ -1,13 +1,16 @@
 //! The commands, one file each.
 
+mod check;
 mod delta;
 mod demo;
 mod flash;
+mod host;
 mod inspect;
 mod key;
 mod keygen;
 mod node;
 mod provision;
+mod publish;
 mod release;
 mod sign;
 mod simulate;
@@ -31,6 +34,9 @@ pub enum Command {
     Flash(flash::Flash),
     Node(Box<node::NodeArguments>),
     Simulate(simulate::Simulate),
+    Publish(publish::Publish),
+    Host(Box<host::Host>),
+    Check(Box<check::Check>),
     Trigger(Box<trigger::TriggerArguments>),
 }
 
@@ -49,6 +55,9 @@ impl Command {
             Self::Flash(command) => command.run(output),
             Self::Node(command) => command.run(output),
             Self::Simulate(command) => command.run(output),
+            Self::Publish(command) => command.run(output),
+            Self::Host(command) => command.run(output),
+            Self::Check(command) => command.run(output),
             Self::Trigger(command) => command.run(output),
         }
     }

@@ -1,11 +1,13 @@
 //! `rootcast trigger`
 
+use crate::check::{Nodes, Passed, Shown};
 use crate::error::Error;
 use crate::mqtt::{BrokerError, Link, Trust};
 use crate::output::Output;
 use crate::watch::{End, Fleet, Summary, View, follow};
 use crate::{arguments, files, size};
 use clap::Args;
+use rootcast_hosting::check::{CheckOptions, check};
 use rootcast_wire::trigger::Targets;
 use rootcast_wire::{Command, Mode, Topics, Trigger, parse_command};
 use rootcast_world::body::sockets::BrokerAddress;
@@ -17,19 +19,28 @@ use std::time::Duration;
 
 /// Tell a mesh to update: publish one MQTT message, which its root casts to every node
 ///
-/// Without --watch the command ends when the broker has the message. With --watch it follows every node until all have
+/// First it looks at the URL as a node would (see rootcast check) and sends nothing that nodes would not accept; --no-check
+/// leaves that out. Without --watch the command ends when the broker has the message. With --watch it follows every node until all have
 /// come to an end, and succeeds only if all run the new image.
 #[derive(Args)]
 #[command(after_help = "Examples:
   rootcast trigger https://server/fw.bin --watch
+  rootcast trigger https://firmware.local:8443/fw.bin --ca rootcast-ca.pem --chip c3
   rootcast trigger https://server/fw.bin --broker mqtts://ann@broker.example --targets relay8,root
   ROOTCAST_BROKER=mqtt://ann:secret@10.0.0.2 rootcast trigger https://server/fw.bin
 
 The same without rootcast:
   mosquitto_pub -t /switch/cmd/root -m '{\"type\":\"ota_trigger\",\"url\":\"https://server/fw.bin\"}'")]
 pub struct TriggerArguments {
-    /// Where the nodes find the app image: http:// or https://
+    /// Where the nodes find the app image or release: http:// or https://
     url: String,
+
+    #[command(flatten)]
+    nodes: Nodes,
+
+    /// Send it without a look at the URL: this machine does not reach the server, or the nodes are not all alike
+    #[arg(long)]
+    no_check: bool,
 
     /// The broker: mqtt://USER:PASSWORD@HOST:PORT or mqtts://…
     #[arg(long, env = "ROOTCAST_BROKER", hide_env_values = true, default_value = "mqtt://127.0.0.1:1883")]
@@ -105,7 +116,35 @@ impl TriggerArguments {
             Some(path) => Trust::Authorities(files::read_certificates(path)?),
             None => Trust::PublicAuthorities,
         };
-        arguments::runtime()?.block_on(self.send(&trigger, topics, &trust, output))
+        let options = self.nodes.options()?;
+        arguments::runtime()?.block_on(async {
+            if !self.no_check {
+                self.check(&trigger, options, output).await?;
+            }
+            self.send(&trigger, topics, &trust, output).await
+        })
+    }
+
+    /// Looks at the URL as a node would, and refuses what nodes would refuse.
+    async fn check(
+        &self,
+        trigger: &Trigger,
+        options: CheckOptions,
+        output: &mut Output,
+    ) -> Result<(), Error> {
+        let options =
+            CheckOptions { expected_sha256: trigger.sha256, expected_size: trigger.size, ..options };
+        let report = tokio::select! {
+            report = check(&self.url, &options) => report,
+            _ = tokio::signal::ctrl_c() => {
+                return Err(Error::Interrupted { what_now: "Nothing was triggered." });
+            }
+        };
+        if report.accepted {
+            return output.show(&Passed::new(&report));
+        }
+        output.show(&Shown::failures(&report))?;
+        Err(Error::NotTriggered { code: report.code.unwrap_or("failed") })
     }
 
     /// The trigger, checked by the rules by which the root will check it.

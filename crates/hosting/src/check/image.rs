@@ -40,7 +40,10 @@ pub(super) fn judge(downloaded: &Downloaded, options: &CheckOptions, notes: &mut
         return;
     }
     let sha256 = digest(&SHA256, content);
-    notes.report.sha256 = Some(hex(sha256.as_ref()));
+    // The report speaks of the URL's own file; those that a release leads to have their steps.
+    if notes.file.is_none() {
+        notes.report.sha256 = Some(hex(sha256.as_ref()));
+    }
     if content.is_empty() {
         notes.fail(StepId::Structure, ErrorCode::NotAnImage, "the file is empty");
     } else if begins_right {
@@ -105,6 +108,9 @@ fn note_whole(content: &[u8], options: &CheckOptions, notes: &mut Notes<'_>) {
     }
     note_signature(&image, content, options, notes);
     let chip = chip_name(image.header.chip).to_ascii_lowercase().replace('-', "");
+    if notes.file.is_some() {
+        return;
+    }
     notes.report.image = Some(ImageFacts {
         chip,
         project: image.descriptor.project_name.to_string(),

@@ -15,7 +15,7 @@
 //! | `connect`, `tls` | name, connection, handshake as a node's stack does it |
 //! | `chain`, `names` | certificates |
 //! | `download`, `head` | HTTP as a node does it; what the answer's head says |
-//! | `image` | the content |
+//! | `image`, `release` | the content |
 //! | `estimate` | how long a mesh will take |
 
 mod chain;
@@ -27,6 +27,7 @@ mod head;
 mod image;
 mod names;
 mod options;
+mod release;
 mod report;
 mod run;
 mod tls;
@@ -34,5 +35,6 @@ mod tls;
 pub use codes::{certificate_code, image_code, signature_code};
 pub use estimate::{Estimate, estimate};
 pub use options::{CheckOptions, TrustStore};
+pub use release::{ReleaseFacts, read_release_key};
 pub use report::{CheckReport, Outcome, Step, StepId, Transfer, warning};
 pub use run::check;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rootcast_image::ChipId;
 use rootcast_trust::KeyDigest;
+use rootcast_trust::release::ReleaseKey;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -55,6 +56,8 @@ pub struct CheckOptions {
     pub trust: TrustStore,
     /// The digests of the keys that images must be signed with; empty: the nodes take unsigned images.
     pub trusted_keys: Vec<KeyDigest>,
+    /// The keys that releases must be signed with; empty: their signatures are not checked.
+    pub release_keys: Vec<ReleaseKey>,
     /// The nodes' chip; `None`: any.
     pub chip: Option<ChipId>,
     /// The chip's revision, major * 100 + minor; `None`: any.
@@ -82,6 +85,7 @@ impl Default for CheckOptions {
         Self {
             trust: TrustStore::default(),
             trusted_keys: Vec::new(),
+            release_keys: Vec::new(),
             chip: None,
             revision: None,
             secure_version: 0,

@@ -4,6 +4,7 @@ use rootcast_wire::ErrorCode;
 use serde::Serialize;
 
 use super::estimate::Estimate;
+use super::release::ReleaseFacts;
 use crate::publish::ImageFacts;
 
 /// One thing that was looked at. The order of the variants is the order of the steps.
@@ -43,7 +44,9 @@ pub enum StepId {
     Encoding,
     /// The download itself.
     Transfer,
-    /// Size and digest against what the trigger will say.
+    /// A signed release: its form and its number.
+    Release,
+    /// Size and digest against what the trigger or the release says.
     Digest,
     /// The chip the image is for, and its revision.
     Chip,
@@ -57,6 +60,38 @@ pub enum StepId {
     Hash,
     /// The image's signature.
     Signature,
+}
+
+impl StepId {
+    /// Its stable name, as in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Url => "url",
+            Self::Dns => "dns",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Chain => "chain",
+            Self::Domain => "domain",
+            Self::Validity => "validity",
+            Self::Trust => "trust",
+            Self::Redirect => "redirect",
+            Self::Status => "status",
+            Self::Length => "length",
+            Self::Etag => "etag",
+            Self::Range => "range",
+            Self::ContentType => "content_type",
+            Self::Encoding => "encoding",
+            Self::Transfer => "transfer",
+            Self::Release => "release",
+            Self::Digest => "digest",
+            Self::Chip => "chip",
+            Self::Size => "size",
+            Self::Structure => "structure",
+            Self::Checksum => "checksum",
+            Self::Hash => "hash",
+            Self::Signature => "signature",
+        }
+    }
 }
 
 /// How a step ended.
@@ -108,6 +143,9 @@ pub struct Step {
     pub step: StepId,
     /// Which server: 0 is the URL's own, 1 the first redirect's, …
     pub hop: u8,
+    /// Which file, for those that a release leads to; absent for the URL itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
     /// A stable code: a node's for failures, one of [`warning`] for warnings.
@@ -144,6 +182,9 @@ pub struct CheckReport {
     pub sha256: Option<String>,
     /// What the image says about itself, if it is whole.
     pub image: Option<ImageFacts>,
+    /// What the release says about itself, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseFacts>,
     /// How long a mesh will take, if it is accepted.
     pub estimate: Option<Estimate>,
 }
@@ -158,6 +199,7 @@ impl CheckReport {
             transfer: None,
             sha256: None,
             image: None,
+            release: None,
             estimate: None,
         }
     }
@@ -177,6 +219,7 @@ impl CheckReport {
 pub(super) struct Notes<'a> {
     pub(super) report: &'a mut CheckReport,
     pub(super) hop: u8,
+    pub(super) file: Option<String>,
 }
 
 impl Notes<'_> {
@@ -219,6 +262,7 @@ impl Notes<'_> {
         found: String,
         advice: Option<String>,
     ) {
-        self.report.steps.push(Step { step, hop: self.hop, outcome, code, found, advice });
+        let file = self.file.clone();
+        self.report.steps.push(Step { step, hop: self.hop, file, outcome, code, found, advice });
     }
 }

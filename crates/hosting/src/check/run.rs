@@ -8,7 +8,8 @@ use rootcast_wire::trigger::{UrlError, check_url};
 
 use super::options::CheckOptions;
 use super::report::{CheckReport, Notes, StepId, warning};
-use super::{download, estimate, image};
+use super::{download, estimate, image, release};
+use crate::release_files::is_release;
 
 /// Query parameters that mean: this URL is signed and will end.
 const SIGNATURE_PARAMETERS: [&str; 4] = ["X-Amz-Signature=", "X-Goog-Signature=", "sig=", "Signature="];
@@ -16,16 +17,23 @@ const SIGNATURE_PARAMETERS: [&str; 4] = ["X-Amz-Signature=", "X-Goog-Signature="
 /// Looks at a URL as a node would, step by step. Never fails: what is wrong stands in the report.
 pub async fn check(url: &str, options: &CheckOptions) -> CheckReport {
     let mut report = CheckReport::new(url);
-    let mut notes = Notes { report: &mut report, hop: 0 };
+    let mut notes = Notes { report: &mut report, hop: 0, file: None };
     let Some(parsed) = note_url(url, &mut notes) else { return report };
-    let Some(downloaded) = download::download(parsed, options, &mut notes).await else { return report };
+    let Some(downloaded) = download::download(parsed.clone(), options, &mut notes).await else {
+        return report;
+    };
     if downloaded.whole {
         download::try_resume(&downloaded, options, &mut notes).await;
     }
-    image::judge(&downloaded, options, &mut notes);
-    if let Some(transfer) = report.transfer.filter(|_| report.accepted) {
+    let size = if is_release(&downloaded.content) {
+        release::judge(&parsed, &downloaded, options, &mut notes).await
+    } else {
+        image::judge(&downloaded, options, &mut notes);
+        Some(downloaded.content.len() as u64)
+    };
+    if let (Some(transfer), Some(size)) = (report.transfer.filter(|_| report.accepted), size) {
         let rate = transfer.bytes * 1000 / transfer.millis.max(1);
-        report.estimate = Some(estimate::estimate(transfer.bytes, options.nodes, rate));
+        report.estimate = Some(estimate::estimate(size, options.nodes, rate));
     }
     report
 }

@@ -25,5 +25,5 @@ mod upload;
 pub use events::{HostCounters, HostEvent, RequestEvent};
 pub use limits::MeshKey;
 pub use options::HostOptions;
-pub use running::FirmwareHost;
+pub use running::{FirmwareHost, Meter};
 pub use upload::UploadToken;

@@ -19,6 +19,17 @@ use crate::content::Files;
 use crate::identity::{CurrentIdentity, IdentitySource, server_config};
 use crate::{HostingError, ServerIdentity};
 
+/// A host's counters; they outlive it.
+#[derive(Debug, Clone)]
+pub struct Meter(Arc<Journal>);
+
+impl Meter {
+    /// Counters since the host's start.
+    pub fn counters(&self) -> HostCounters {
+        self.0.counters()
+    }
+}
+
 /// A running host. Dropping it ends it at once; [`FirmwareHost::stop`] lets downloads finish.
 ///
 /// ```
@@ -157,6 +168,11 @@ impl FirmwareHost {
     /// Counters since the start.
     pub fn counters(&self) -> HostCounters {
         self.site.journal.counters()
+    }
+
+    /// The counters, also for after the end.
+    pub fn meter(&self) -> Meter {
+        Meter(self.site.journal.clone())
     }
 
     /// Events from now on. A listener that falls more than a thousand behind misses some, and is told how many.

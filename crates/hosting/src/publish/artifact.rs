@@ -62,6 +62,9 @@ impl Artifact {
             "bin" => Some(facts(path, &bytes)?),
             _ => None,
         };
+        if options.keep_name {
+            return Ok(Self { name: own_name(path)?, bytes, sha256, image });
+        }
         let stem = options
             .name
             .as_deref()
@@ -109,6 +112,15 @@ fn file_name(
     Ok(format!("{name}.{}", part(extension)?))
 }
 
+/// The file's own name, if it can stand in a URL as it is.
+fn own_name(path: &Path) -> Result<String, PublishError> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    match part(name)? {
+        plain if plain == name => Ok(plain),
+        _ => Err(PublishError::BadName { text: name.to_owned() }),
+    }
+}
+
 /// One part of a name: what the parts of URLs and of every file system's names may hold. Other characters become `-`.
 fn part(text: &str) -> Result<String, PublishError> {
     let plain: String = text
@@ -140,7 +152,7 @@ fn facts(path: &Path, bytes: &[u8]) -> Result<ImageFacts, PublishError> {
     })
 }
 
-fn read_unchanged(path: &Path) -> Result<Bytes, PublishError> {
+pub(super) fn read_unchanged(path: &Path) -> Result<Bytes, PublishError> {
     let failed = |source| PublishError::Read { path: path.to_path_buf(), source };
     let mut file = File::open(path).map_err(failed)?;
     let before = file.metadata().map_err(failed)?;

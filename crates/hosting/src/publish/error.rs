@@ -53,6 +53,40 @@ pub enum PublishError {
         /// What is wrong with it.
         error: ImageError,
     },
+    /// A release that cannot be read.
+    #[error("{path} is not a release that nodes can read: {detail}")]
+    NotARelease {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A release and the files given with it do not belong together. Nothing was uploaded.
+    #[error("{release} refers to {uri}: {reason}")]
+    ReleaseFile {
+        /// The release.
+        release: PathBuf,
+        /// What it refers to.
+        uri: String,
+        /// What is wrong with that.
+        reason: String,
+    },
+    /// Two of the files would have the same name.
+    #[error("two of the files would be called {name}: give one a name or version of its own")]
+    SameName {
+        /// The name.
+        name: String,
+    },
+    /// Some files of a set are there, and one failed. What was to lead to them was not published.
+    #[error("{failed} was not published ({} before it {}): {error}", done.join(", "), if done.len() == 1 { "is there" } else { "are there" })]
+    Partly {
+        /// Names that are there.
+        done: Vec<String>,
+        /// The name that failed.
+        failed: String,
+        /// Why.
+        error: Box<PublishError>,
+    },
     /// Nothing says which version this is.
     #[error("{path} does not say its version: give one with --version")]
     NoVersion {

@@ -18,6 +18,12 @@ pub(super) async fn store(
     folder: &Path,
     options: &PublishOptions,
 ) -> Result<Stored, PublishError> {
+    if options.presign.is_some() {
+        return Err(PublishError::CannotPresign {
+            place: folder.display().to_string(),
+            advice: "a web server serves a folder to whoever asks",
+        });
+    }
     let (artifact, folder, options) = (artifact.clone(), folder.to_path_buf(), options.clone());
     let joined = tokio::task::spawn_blocking(move || store_now(&artifact, &folder, &options)).await;
     joined.unwrap_or_else(|error| {

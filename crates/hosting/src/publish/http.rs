@@ -72,5 +72,9 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = inner.source();
     }
-    text.split_whitespace().map(|word| word.split('?').next().unwrap_or(word)).collect::<Vec<_>>().join(" ")
+    let shown = |word: &'_ str| match word.contains("://") {
+        true => word.split('?').next().unwrap_or_default().to_owned(),
+        false => word.to_owned(),
+    };
+    text.split_whitespace().map(shown).collect::<Vec<_>>().join(" ")
 }

@@ -13,6 +13,7 @@
 //! | module | purpose |
 //! |---|---|
 //! | `artifact` | a file read, verified and named |
+//! | `set` | a release with its images: all or nothing |
 //! | `destination` | where to: `DIR`, `s3://`, `gs://`, `az://`, `github://`, `https://` |
 //! | `folder` | a folder that a web server serves |
 //! | `object` | S3, Google Cloud Storage, Azure Blob Storage |
@@ -35,6 +36,7 @@ mod lines;
 mod object;
 mod object_stores;
 mod remote;
+mod set;
 
 use std::path::Path;
 use std::time::Duration;
@@ -47,6 +49,7 @@ pub use destination::Destination;
 pub use environment::Environment;
 pub use error::PublishError;
 pub use lines::{mosquitto_line, shell_quote, trigger_json, trigger_line};
+pub use set::{OnSetProgress, publish_set};
 
 /// How to publish.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +58,8 @@ pub struct PublishOptions {
     pub version: Option<String>,
     /// The first part of the name; default: the file's name without its ending.
     pub name: Option<String>,
+    /// Keep the file's own name, for files that something refers to by it; without effect on releases.
+    pub keep_name: bool,
     /// Whether other content under the same name may be replaced.
     pub replace: bool,
     /// Sign the URL for this long, where the store can (S3, GCS with a service account's key, Azure with an account key).
@@ -107,6 +112,8 @@ pub struct Published {
     pub size: u64,
     /// What the image says about itself; absent for other files.
     pub image: Option<ImageFacts>,
+    /// Whether it is a signed release.
+    pub is_release: bool,
     /// The `mosquitto_pub` command that triggers it.
     pub mosquitto_line: Option<String>,
     /// The `rootcast trigger` command that triggers it.
@@ -166,6 +173,7 @@ pub async fn publish_artifact(
         sha256: crate::content::hex(&artifact.sha256),
         size: total,
         image: artifact.image.clone(),
+        is_release: crate::release_files::is_release(&artifact.bytes),
         notes: stored.notes,
     })
 }

@@ -1,6 +1,7 @@
 //! A small HTTP client with the certificates and versions of the test's choice.
 #![allow(dead_code, missing_docs)]
 
+pub mod azure;
 pub mod images;
 pub mod peers;
 

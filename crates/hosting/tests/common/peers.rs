@@ -31,6 +31,8 @@ impl Peer {
 
     fn start(program: &str, make: impl Fn(&mut Command, SocketAddr, &Path)) -> Option<Self> {
         let Some(path) = find(program) else {
+            let required = std::env::var_os("ROOTCAST_REQUIRE_PEERS").is_some_and(|value| value == "1");
+            assert!(!required, "{program} is not installed");
             println!("skipped: {program} is not installed");
             return None;
         };
@@ -120,21 +122,31 @@ impl Peer {
 
     /// nginx with TLS; `more` goes into its `server` block.
     pub fn nginx(served: &Path, identity: &ServerIdentity, more: &str) -> Option<Self> {
-        Self::start("nginx", |command, address, folder| {
-            put_identity(folder, identity);
-            let at = folder.display();
-            let config = format!(
-                "daemon off; master_process off; pid {at}/nginx.pid; error_log {at}/error.log; events {{ worker_connections 2048; }}\n\
-                 http {{ access_log off; default_type application/octet-stream; client_body_temp_path {at}/b; proxy_temp_path {at}/p;\n\
-                 fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s; sendfile on; tcp_nopush on;\n\
-                 server {{ listen {address} ssl; root {}; ssl_certificate {at}/chain.pem; ssl_certificate_key {at}/key.pem;\n\
-                 ssl_protocols TLSv1.2 TLSv1.3;\n{more}\n }} }}",
-                served.display()
-            );
-            fs::write(folder.join("nginx.conf"), config).unwrap();
-            command.args(["-c", "nginx.conf", "-e", "error.log", "-p"]).arg(folder);
-            command.current_dir(folder);
-        })
+        let site = Site { identity: Some(identity.clone()), more: more.to_owned() };
+        Self::nginx_sites(served, &[site]).map(|nginx| nginx.peer)
+    }
+
+    /// nginx with several sites, each on a port of its own, all serving the same folder.
+    pub fn nginx_sites(served: &Path, sites: &[Site]) -> Option<Nginx> {
+        let ports = std::cell::RefCell::new(Vec::new());
+        let peer = Self::start("nginx", |command, address, folder| {
+            let addresses: Vec<SocketAddr> =
+                std::iter::once(address).chain(sites.iter().skip(1).map(|_| free_port())).collect();
+            let blocks = sites.iter().zip(&addresses).enumerate().map(|(at, (site, address))| {
+                let tls =
+                    site.identity.as_ref().map(|identity| tls_lines(folder, &format!("{at}-"), identity));
+                let (word, tls) =
+                    if tls.is_some() { (" ssl", tls.unwrap_or_default()) } else { ("", String::new()) };
+                format!(
+                    "server {{ listen {address}{word}; root {};\n{tls}{}\n}}",
+                    served.display(),
+                    site.more
+                )
+            });
+            write_nginx(command, folder, &blocks.collect::<Vec<_>>().join("\n"));
+            *ports.borrow_mut() = addresses.iter().map(SocketAddr::port).collect();
+        })?;
+        Some(Nginx { peer, ports: ports.into_inner() })
     }
 
     /// apache2 with TLS; `more` goes into its configuration.
@@ -163,6 +175,41 @@ impl Peer {
             command.arg("-X").arg("-f").arg(folder.join("apache.conf"));
         })
     }
+}
+
+/// One site of an nginx.
+pub struct Site {
+    /// Its certificate; without one it speaks plain HTTP.
+    pub identity: Option<ServerIdentity>,
+    /// More for its `server` block. Its own `ssl_protocols` takes the place of the usual one.
+    pub more: String,
+}
+
+/// An nginx with several sites.
+pub struct Nginx {
+    pub peer: Peer,
+    /// The sites' ports, in order.
+    pub ports: Vec<u16>,
+}
+
+fn tls_lines(folder: &Path, prefix: &str, identity: &ServerIdentity) -> String {
+    let (chain, key) = (folder.join(format!("{prefix}chain.pem")), folder.join(format!("{prefix}key.pem")));
+    fs::write(&chain, identity.chain_pem()).unwrap();
+    fs::write(&key, identity.key_pem()).unwrap();
+    format!("ssl_certificate {}; ssl_certificate_key {};\n", chain.display(), key.display())
+}
+
+fn write_nginx(command: &mut Command, folder: &Path, servers: &str) {
+    let at = folder.display();
+    let config = format!(
+        "daemon off; master_process off; pid {at}/nginx.pid; error_log {at}/error.log; events {{ worker_connections 2048; }}\n\
+         http {{ access_log off; default_type application/octet-stream; client_body_temp_path {at}/b; proxy_temp_path {at}/p;\n\
+         fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s; sendfile on; tcp_nopush on;\n\
+         ssl_protocols TLSv1.2 TLSv1.3;\n{servers}\n}}"
+    );
+    fs::write(folder.join("nginx.conf"), config).unwrap();
+    command.args(["-c", "nginx.conf", "-e", "error.log", "-p"]).arg(folder);
+    command.current_dir(folder);
 }
 
 fn put_identity(folder: &Path, identity: &ServerIdentity) {

@@ -8,7 +8,7 @@ use rootcast_trust::certificate::{
 use rootcast_wire::ErrorCode;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, NamedGroup, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::fmt;
@@ -62,7 +62,7 @@ impl Trust {
         Self::authorities(&certificates)
     }
 
-    /// A TLS configuration that judges the server's certificate as a node does; why it was refused is left in the
+    /// A TLS configuration of what a chip's stack speaks (TLS 1.3 with AES-128-GCM and P-256) that judges the server's certificate as a node does; why it was refused is left in the
     /// judge.
     pub(super) fn client(
         &self,
@@ -75,8 +75,11 @@ impl Trust {
             clock_ahead_s,
             verdict: Mutex::new(None),
         });
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
+        let mut stack = ring::default_provider();
+        stack.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256);
+        stack.kx_groups.retain(|group| group.name() == NamedGroup::secp256r1);
+        let config = ClientConfig::builder_with_provider(Arc::new(stack))
+            .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(Arc::<Judge>::clone(&judge))
             .with_no_client_auth();
