@@ -259,7 +259,7 @@ fn frames() -> Vec<Vec<u8>> {
         Body::Report(some_report()),
         Body::Status(some_status()),
         Body::ReportAck { node: source, sequence: 9 },
-        Body::StartRequest { cast_id },
+        Body::StartRequest { cast_id, purpose: rootcast_wire::frame::StartPurpose::Restart },
         Body::StartGrant { node: source, cast_id },
         Body::Spread { kind: 40, bytes: &[1, 2, 3] },
         Body::CastFragment(CastFragment { cast_id, index: 0, count: 1, total_len: 3, bytes: b"abc" }),

@@ -61,7 +61,7 @@ fn python_host(folder: &Path) -> Option<(Process, u16)> {
         .args(["-m", "http.server", &port.to_string(), "--bind", "127.0.0.1"])
         .current_dir(folder)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(File::create(folder.join("host.log")).unwrap())
         .spawn();
     let Ok(child) = started else {
         println!("skipped: python3 is not installed");
@@ -75,10 +75,15 @@ fn python_host(folder: &Path) -> Option<(Process, u16)> {
     Some((process, port))
 }
 
-/// A folder with an old and a new app.
+/// How often the host was asked for a file.
+fn requests(folder: &Path, file: &str) -> usize {
+    fs::read_to_string(folder.join("host.log")).unwrap().matches(&format!("GET /{file}")).count()
+}
+
+/// A folder with an old app and two new ones.
 fn folder_with_apps() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for (name, version) in [("old.bin", "1.0.0"), ("new.bin", "1.1.0")] {
+    for (name, version) in [("old.bin", "1.0.0"), ("new.bin", "1.1.0"), ("newer.bin", "1.2.0")] {
         let app = AppImageBuilder::new(ChipId::ESP32C3).version(version).size(300_000).build().unwrap();
         fs::write(folder.path().join(name), app).unwrap();
     }
@@ -97,7 +102,7 @@ fn a_mesh_of_processes_updates_from_a_plain_host_and_keeps_its_flash() {
     let Some((_host, port)) = python_host(folder) else { return };
     succeeds(folder, &["keygen", "keys"]);
     let trust = fs::read_to_string(folder.join("keys/signing-key.digest")).unwrap();
-    for app in ["old.bin", "new.bin"] {
+    for app in ["old.bin", "new.bin", "newer.bin"] {
         succeeds(folder, &["sign", app, "--key", "keys/signing-key.pem", "-o", app]);
     }
     let names = ["root", "leaf1", "leaf2", "leaf3", "leaf4"];
@@ -117,23 +122,27 @@ fn a_mesh_of_processes_updates_from_a_plain_host_and_keeps_its_flash() {
     }
     names.iter().for_each(|name| wait_for(folder, name, "\"joined\":true"));
 
-    let image = format!("http://127.0.0.1:{port}/new.bin");
-    let trigger =
-        ["trigger", &image, "--broker", &url, "--mode", "direct", "--watch", "--timeout", "120s", "--json"];
-    let output = rootcast(folder, &trigger);
-    let last: Value = serde_json::from_str(text(&output.stdout).lines().last().unwrap()).unwrap();
-    assert!(output.status.success(), "{last}");
-    assert_eq!(last["updated"], 5, "{last}");
+    // Through the mesh first, which is what happens unless the trigger says otherwise; then each node by itself.
+    for (file, mode, times) in [("new.bin", &[][..], 1), ("newer.bin", &["--mode", "direct"][..], 5)] {
+        let image = format!("http://127.0.0.1:{port}/{file}");
+        let trigger = ["trigger", &image, "--broker", &url, "--watch", "--timeout", "120s", "--json"];
+        let output = rootcast(folder, &[&trigger, mode].concat());
+        let last: Value = serde_json::from_str(text(&output.stdout).lines().last().unwrap()).unwrap();
+        assert!(output.status.success(), "{last}");
+        assert_eq!(last["updated"], 5, "{last}");
+        assert_eq!(requests(folder, file), times, "{file}: {last}");
+    }
 
     // The processes end; what they were stays on their flash.
     drop(processes);
     for name in names {
         let facts = common::json(folder, &["inspect", &format!("{name}.flash")]);
-        assert_eq!(facts["boot"][0]["slot"], "ota_1", "{name}");
+        assert_eq!(facts["boot"][0]["slot"], "ota_0", "{name}");
+        assert_eq!(facts["slots"][0]["image"]["app"]["version"], "1.2.0", "{name}");
         assert_eq!(facts["slots"][1]["image"]["app"]["version"], "1.1.0", "{name}");
     }
     let again = node(folder, "leaf1", &["--root-address", &mesh]);
-    wait_for(folder, "leaf1", "\"version\":\"1.1.0\"");
+    wait_for(folder, "leaf1", "\"version\":\"1.2.0\"");
     drop(again);
 }
 

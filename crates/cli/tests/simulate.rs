@@ -57,6 +57,21 @@ bytes = 40000
 }
 
 #[test]
+fn a_mesh_may_be_given_by_the_list_of_its_nodes() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = r#"[{"deviceId":1,"meshLayer":1,"rssi":-40},{"deviceId":2,"parentId":1,"meshLayer":2,"rssi":-60},
+        {"deviceId":3,"parentId":2,"meshLayer":3,"rssi":-71,"version":"1.0"}]"#;
+    fs::write(folder.path().join("mine.json"), list).unwrap();
+    let facts = json(folder.path(), &["simulate", "mine.json", "--image-bytes", "40K"]);
+    assert_eq!(facts["scenario"], "mine");
+    assert_eq!((&facts["nodes"], &facts["image_bytes"]), (&3.into(), &40_960.into()));
+    assert_eq!(facts["ways"][0]["never"], 0);
+    fs::write(folder.path().join("none.json"), "[]").unwrap();
+    let error = fails(folder.path(), 2, &["simulate", "none.json"]);
+    assert!(error.contains("no node is listed"), "{error}");
+}
+
+#[test]
 fn a_wrong_scenario_is_refused_with_the_key_that_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     for (text, says) in [

@@ -4,6 +4,7 @@ use crate::settings::Settings;
 use crate::time::Instant;
 use heapless::Vec;
 use rootcast_wire::cast::CastId;
+use rootcast_wire::frame::{Hello, StartPurpose};
 use rootcast_wire::{NodeId, UpdateState};
 
 /// Nodes that a root keeps track of unless its body chooses otherwise (ESP-WIFI-MESH advises at most 512 in one mesh).
@@ -17,6 +18,13 @@ const SILENT_HELLOS: u64 = 4;
 
 /// How long a node that was let go may take to begin, in milliseconds.
 const GRANT_MS: u64 = 10_000;
+
+/// How long the nodes of another chip wait for the one of them that has the image to be heard, in milliseconds, while
+/// nothing else moves.
+const SOURCE_PATIENCE_MS: u64 = 20_000;
+
+/// Stands for the chip of a node that takes no pages from its neighbours.
+const TAKES_NO_PAGES: u16 = u16::MAX;
 
 /// How often a cast is repeated at first and at most, in milliseconds.
 const CAST_REPEAT_MS: (u64, u64) = (400, 15_000);
@@ -32,6 +40,8 @@ enum Progress {
     None,
     /// It asks to begin.
     Asking,
+    /// It asks to read a release.
+    AskingForRelease,
     /// It was told to begin ([`Peer::granted_ms`]).
     Granted,
     /// It downloads or verifies.
@@ -53,6 +63,8 @@ struct Peer {
     /// The node id's 48 bits, big-endian.
     id: [u8; 6],
     layer: u8,
+    /// The chip that it runs on; 0 while it has not said so, [`TAKES_NO_PAGES`] if it does not share.
+    chip: u16,
     progress: Progress,
     cast_id: CastId,
     /// When it was told to begin, in milliseconds; wraps, as it matters for seconds only.
@@ -100,6 +112,8 @@ pub(crate) struct RootMoment {
     pub own_download: bool,
     /// The root has pages to give, or is about to.
     pub is_source: bool,
+    /// The chip that these pages are for.
+    pub chip: u16,
 }
 
 /// The root's view of its mesh.
@@ -109,6 +123,8 @@ pub(crate) struct Root<const PEERS: usize> {
     cast: Option<ActiveCast>,
     /// The last time that anything in the mesh moved forward.
     news: Instant,
+    /// Until then a root that restarted in the middle of an update has not heard of all its nodes.
+    unsettled_until: Instant,
 }
 
 struct ActiveCast {
@@ -130,15 +146,20 @@ pub(crate) enum RootWish {
     /// This fragment of the cast at hand, to everybody.
     Fragment(u8),
     /// Leave to begin, to this node.
-    Grant(NodeId),
+    Grant(NodeId, CastId),
     /// Leave to restart, to this node.
-    GrantRestart(NodeId),
+    GrantRestart(NodeId, CastId),
 }
 
 impl<const PEERS: usize> Root<PEERS> {
     #[inline(always)]
     pub(crate) const fn new() -> Self {
-        Self { peers: Vec::new(), cast: None, news: Instant(0) }
+        Self { peers: Vec::new(), cast: None, news: Instant(0), unsettled_until: Instant(0) }
+    }
+
+    /// The root itself has restarted: its nodes have yet to say where they are.
+    pub(crate) fn unsettle(&mut self, until: Instant) {
+        self.unsettled_until = until;
     }
 
     /// Nodes that were ever heard of.
@@ -193,12 +214,14 @@ impl<const PEERS: usize> Root<PEERS> {
         Some(peer)
     }
 
-    pub(crate) fn heard_hello(&mut self, node: NodeId, cast_id: CastId, layer: u8, now: Instant) {
+    pub(crate) fn heard_hello(&mut self, node: NodeId, hello: &Hello, now: Instant) {
         let active = self.cast.as_ref().map(|cast| cast.id);
         let Some(peer) = self.peer(node, now) else { return };
+        let cast_id = hello.cast_id;
         let caught_up = peer.cast_id != cast_id && Some(cast_id) == active;
         peer.cast_id = cast_id;
-        peer.layer = layer;
+        peer.layer = hello.layer;
+        peer.chip = if hello.can_spread { hello.chip } else { TAKES_NO_PAGES };
         if caught_up {
             self.news = now;
         } else if active.is_some_and(|active| active.is_newer_than(cast_id))
@@ -210,15 +233,23 @@ impl<const PEERS: usize> Root<PEERS> {
         }
     }
 
-    pub(crate) fn asked_to_start(&mut self, node: NodeId, cast_id: CastId, now: Instant) {
+    pub(crate) fn asked_to_start(
+        &mut self,
+        node: NodeId,
+        cast_id: CastId,
+        purpose: StartPurpose,
+        now: Instant,
+    ) {
         if let Some(peer) = self.peer(node, now) {
             peer.cast_id = cast_id;
             match peer.progress {
+                _ if purpose == StartPurpose::Restart => peer.progress = Progress::AskingToRestart,
                 Progress::Granted if peer.since_grant(now) < 1_000 => {}
                 // Proving: the leave to restart was lost on its way.
                 Progress::Installed | Progress::AskingToRestart | Progress::Proving => {
                     peer.progress = Progress::AskingToRestart;
                 }
+                _ if purpose == StartPurpose::Release => peer.progress = Progress::AskingForRelease,
                 _ => peer.progress = Progress::Asking,
             }
         }
@@ -251,13 +282,43 @@ impl<const PEERS: usize> Root<PEERS> {
         fresh
     }
 
-    fn active_downloads(&self, now: Instant, settings: &Settings) -> usize {
-        let at_work = |peer: &&Peer| match peer.progress {
+    /// Who may begin a download of its own now.
+    ///
+    /// While the root has pages to give, or is getting them, whoever can take them need not ask the server. Of another
+    /// chip one node asks the server and shares what it gets: the next one is let go only if that leads nowhere.
+    fn next_to_start(&self, moment: &RootMoment, settings: &Settings) -> Option<NodeId> {
+        let now = moment.now;
+        let (parallel, spread) = self
+            .cast
+            .as_ref()
+            .map_or((settings.max_parallel, false), |cast| (cast.max_parallel, cast.spread));
+        let shared = spread && moment.is_source;
+        let at_work = |peer: &Peer| match peer.progress {
             Progress::Working => peer.is_near(now, settings),
             Progress::Granted => peer.since_grant(now) < GRANT_MS,
             _ => false,
         };
-        self.peers.iter().filter(at_work).count()
+        let foreign = |peer: &Peer| peer.chip != 0 && peer.chip != moment.chip;
+        let downloads =
+            |peer: &&Peer| at_work(peer) && (!shared || foreign(peer) || peer.progress == Progress::Granted);
+        let active = self.peers.iter().filter(downloads).count() + usize::from(moment.own_download);
+        if active >= usize::from(parallel) {
+            return None;
+        }
+        let stands_still = now.since(self.news) >= SOURCE_PATIENCE_MS;
+        let may = |peer: &&Peer| match peer.progress {
+            Progress::AskingForRelease => true,
+            Progress::Asking if !shared || peer.chip == TAKES_NO_PAGES => true,
+            Progress::Asking => {
+                let source = |other: &Peer| {
+                    other.chip == peer.chip
+                        && (at_work(other) || (other.progress == Progress::Installed && !stands_still))
+                };
+                foreign(peer) && !self.peers.iter().any(source)
+            }
+            _ => false,
+        };
+        self.peers.iter().find(may).map(Peer::node)
     }
 
     /// The next thing to be sent, if any.
@@ -273,24 +334,13 @@ impl<const PEERS: usize> Root<PEERS> {
         }
         if let Some(peer) = self.next_to_restart(now, settings) {
             peer.progress = Progress::Proving;
-            return Some(RootWish::GrantRestart(peer.node()));
+            return Some(RootWish::GrantRestart(peer.node(), peer.cast_id));
         }
-        let (parallel, spread) = self
-            .cast
-            .as_ref()
-            .map_or((settings.max_parallel, false), |cast| (cast.max_parallel, cast.spread));
-        // While the root has pages to give, or is getting them, nobody need ask the server.
-        if (spread && moment.is_source)
-            || !self.peers.iter().any(|peer| peer.progress == Progress::Asking)
-            || self.active_downloads(now, settings) + usize::from(moment.own_download)
-                >= usize::from(parallel)
-        {
-            return None;
-        }
-        let peer = self.peers.iter_mut().find(|peer| peer.progress == Progress::Asking)?;
+        let node = self.next_to_start(moment, settings)?;
+        let peer = self.peers.iter_mut().find(|peer| peer.node() == node)?;
         peer.progress = Progress::Granted;
         peer.granted_ms = now.0 as u32;
-        Some(RootWish::Grant(peer.node()))
+        Some(RootWish::Grant(node, peer.cast_id))
     }
 
     /// Who may restart now: leaves before their parents, and in a mesh that shares pages nobody before everybody has
@@ -298,8 +348,12 @@ impl<const PEERS: usize> Root<PEERS> {
     fn next_to_restart(&mut self, now: Instant, settings: &Settings) -> Option<&mut Peer> {
         let spread = self.cast.as_ref().is_some_and(|cast| cast.spread);
         let near = || self.peers.iter().filter(|peer| peer.is_near(now, settings));
-        let fetching = near()
-            .any(|peer| matches!(peer.progress, Progress::Asking | Progress::Granted | Progress::Working));
+        let fetching = near().any(|peer| {
+            matches!(
+                peer.progress,
+                Progress::Asking | Progress::AskingForRelease | Progress::Granted | Progress::Working
+            )
+        });
         if spread && (fetching || self.lacking(now, settings)) {
             return None;
         }
@@ -358,7 +412,7 @@ impl<const PEERS: usize> Root<PEERS> {
             return true;
         }
         let at_work = |peer: &Peer| !matches!(peer.progress, Progress::Over | Progress::None);
-        !self.lacking(now, settings) && !self.peers.iter().any(at_work)
+        now >= self.unsettled_until && !self.lacking(now, settings) && !self.peers.iter().any(at_work)
     }
 
     /// When [`Root::wish`] may have something new to say.

@@ -53,6 +53,19 @@ const START_GRANT: u8 = 6;
 const STATUS: u8 = 7;
 const RESTART_GRANT: u8 = 8;
 
+/// For what a node asks the root's leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StartPurpose {
+    /// A download of the image.
+    #[default]
+    Download = 0,
+    /// Reading a signed release: no neighbour can spare it that.
+    Release = 1,
+    /// The restart into the image, which it has.
+    Restart = 2,
+}
+
 /// One frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame<'a> {
@@ -84,6 +97,8 @@ pub enum Body<'a> {
     StartRequest {
         /// The cast that it is about.
         cast_id: CastId,
+        /// For what: one more byte, absent for a download.
+        purpose: StartPurpose,
     },
     /// The root lets a node begin its download. To that node.
     StartGrant {
@@ -180,7 +195,14 @@ impl<'a> Frame<'a> {
             }),
             REPORT => Body::Report(Report::read_compact(source, &mut reader)?),
             REPORT_ACK => Body::ReportAck { node: node(&mut reader, "node")?, sequence: reader.u32()? },
-            START_REQUEST => Body::StartRequest { cast_id: CastId(reader.u32()?) },
+            START_REQUEST => Body::StartRequest {
+                cast_id: CastId(reader.u32()?),
+                purpose: match reader.u8() {
+                    Ok(1) => StartPurpose::Release,
+                    Ok(2) => StartPurpose::Restart,
+                    _ => StartPurpose::Download,
+                },
+            },
             START_GRANT => {
                 Body::StartGrant { node: node(&mut reader, "node")?, cast_id: CastId(reader.u32()?) }
             }
@@ -235,7 +257,10 @@ impl<'a> Frame<'a> {
                 out.u64(node.0)?;
                 out.u32(*sequence)
             }
-            Body::StartRequest { cast_id } => out.u32(cast_id.0),
+            Body::StartRequest { cast_id, purpose } => {
+                out.u32(cast_id.0)?;
+                if *purpose == StartPurpose::Download { Ok(()) } else { out.u8(*purpose as u8) }
+            }
             Body::StartGrant { node, cast_id } | Body::RestartGrant { node, cast_id } => {
                 out.u64(node.0)?;
                 out.u32(cast_id.0)

@@ -43,7 +43,7 @@ pub struct Trigger {
     pub version: Option<Version>,
     /// Who is meant; empty = every node.
     pub targets: Targets,
-    /// How the image travels; `None` = the mesh decides.
+    /// How the image travels; `None` = through the mesh where nodes can share it, as [`Mode::Spread`].
     pub mode: Option<Mode>,
     /// How many nodes may download at once, at least 1; `None` = the root decides.
     pub max_parallel: Option<u16>,
@@ -70,6 +70,12 @@ impl Trigger {
             rollout: None,
             force: false,
         }
+    }
+
+    /// Whether nodes that can share pages do: unless the trigger says otherwise, they do.
+    #[must_use]
+    pub fn spreads(&self) -> bool {
+        self.mode != Some(Mode::Direct)
     }
 
     /// Makes it as [`Trigger::new`], in place: nothing of 3 KB passes over the stack.

@@ -8,7 +8,7 @@ use rootcast_wire::{
     Targets, Trigger, UpdateState, cast,
     cast::{CastFragment, CastId},
     dialect::{MessageType, first, later},
-    frame::Hello,
+    frame::{Hello, StartPurpose},
     parse_command,
     status::{Dialect, Firmware, Presence, StatusMessage, parse_status},
 };
@@ -258,7 +258,10 @@ fn report_ack_start_request_and_start_grant_frames() {
         "ca570104010000c2b1a000000a000000f5e4d3c2b1a0000008000000",
     );
     let cast_id = CastId(0x0003_df1c);
-    frame_is(LEAF, 11, Body::StartRequest { cast_id }, "ca570105f5e4d3c2b1a000000b0000001cdf0300");
+    let request = |purpose| Body::StartRequest { cast_id, purpose };
+    frame_is(LEAF, 11, request(StartPurpose::Download), "ca570105f5e4d3c2b1a000000b0000001cdf0300");
+    frame_is(LEAF, 11, request(StartPurpose::Release), "ca570105f5e4d3c2b1a000000b0000001cdf030001");
+    frame_is(LEAF, 11, request(StartPurpose::Restart), "ca570105f5e4d3c2b1a000000b0000001cdf030002");
     frame_is(
         ROOT,
         12,

@@ -1,20 +1,20 @@
-//! `cargo bench -p rootcast-world --bench spread [-- SEEDS]`: every scenario of `scenarios/`, spread against its bound
-//! and against the other ways, averaged over 20 seeds; rewrites the section between `<!-- spread:begin -->` and
-//! `<!-- spread:end -->` of `docs/BENCHMARKS.md`.
+//! `cargo xtask bench spread [SEEDS]`: every scenario of `scenarios/`, spread against its bound
+//! and against the other ways, averaged over 20 seeds; and plain repair against coded. Markdown, on the standard output
+//! or, for `cargo xtask bench spread`, into the file that `ROOTCAST_BENCH_REPORT` names.
 //!
 //! Spread runs on every seed; the other ways, whose runs differ little from seed to seed, on the first four.
 
+use rootcast_node::spread::PACKETS;
 use rootcast_world::radio::outcome::Outcome;
 use rootcast_world::radio::rivals::Way;
 use rootcast_world::radio::scenario::{Method, Scenario};
+use rootcast_world::random::Random;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs, thread, time};
 
-const BEGIN: &str = "<!-- spread:begin -->";
-const END: &str = "<!-- spread:end -->";
 /// In the order of the table.
 const SCENARIOS: [&str; 8] = [
     "dense-room",
@@ -172,11 +172,11 @@ fn main() {
         others_table.push_str(&row);
         others_table.push('\n');
     }
-    let section = format!(
-        "{BEGIN}\n## Spreading through the mesh\n\n\
-         `cargo bench -p rootcast-world --bench spread` wrote this section: {seeds} seeds a scenario ({OTHERS_SEEDS} for the other \
-         ways), an image of 1.3 MB, ESP-NOW v1 at 1 Mbit/s, one press of a button a second meanwhile. The scenarios are the files \
-         of `scenarios/`; the radio is a simulation (`rootcast-world`, module `radio`), the protocol is the production code.\n\n\
+    let report = format!(
+        "## Spreading through the mesh\n\n\
+         {seeds} seeds a scenario ({OTHERS_SEEDS} for the other ways), an image of 1.3 MB, ESP-NOW v1 at 1 Mbit/s, one press of a \
+         button a second meanwhile. The scenarios are the files of `scenarios/`; the radio is a simulation (`rootcast-world`, module \
+         `radio`), the protocol is the production code.\n\n\
          ### Spread against the least that any protocol needs\n\n\
          | scenario | hops | senders at least | airtime | airtime / bound (worst seed) | airtime / oracle | 50 % have it | 95 % | all | time / bound | router bytes / image | button p95 | nodes without it, all seeds |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|---|\n{spread_table}\n\
@@ -185,25 +185,96 @@ fn main() {
          spread. Airtime bound: senders · S / (R · (1 − loss)), where senders are the hops or the nodes without a common neighbour, \
          whichever are more; links that lose less than half of their frames count as links, and what they lose is not in the \
          bound. The oracle knows every link, lets one node send after another with an ideal code, and needs neither requests nor repairs. Time bound: S/R once, twice over two hops, three times over more, with the wait for the channel. With two chips \
-         the bound is that of one image.\n\n\
+         the bound is that of one image, and the router has to bring two.\n\n\
          ### The other ways against spread\n\n\
          Airtime as a multiple of spread's / time until 95 % have it / images through the router / button p95.\n\n\
          | scenario | direct download | unicast tree | mupgrade |\n|---|---|---|---|\n{others_table}\n\
          All at the same rate, so that protocols are compared and not radios (how they are modelled: \
          `crates/world/src/radio/rivals.rs`). The root's own download, which every way needs, is in nobody's airtime. Direct \
-         download: nodes that do not hear the router never update.\n{END}"
+         download: nodes that do not hear the router never update.\n\n{}",
+        repairs()
     );
-    let path = root().join("docs/BENCHMARKS.md");
-    let old = fs::read_to_string(&path).unwrap_or_else(|_| format!("# Benchmarks\n\n{BEGIN}\n{END}\n"));
-    let new = match (old.find(BEGIN), old.find(END)) {
-        (Some(begin), Some(end)) if begin < end => {
-            format!("{}{section}{}", &old[..begin], &old[end + END.len()..])
+    match env::var_os("ROOTCAST_BENCH_REPORT") {
+        None => println!("{report}"),
+        Some(path) => {
+            if let Err(error) = fs::write(&path, report) {
+                eprintln!("{}: {error}", Path::new(&path).display());
+                std::process::exit(1);
+            }
         }
-        _ => format!("{}\n\n{section}\n", old.trim_end()),
-    };
-    if let Err(error) = fs::write(&path, new) {
-        eprintln!("{}: {error}", path.display());
-        std::process::exit(1);
     }
-    println!("docs/BENCHMARKS.md: {} s", begun.elapsed().as_secs());
+    eprintln!("{} s", begun.elapsed().as_secs());
+}
+
+/// Blocks sent for each figure of the comparison of repairs.
+const BLOCKS: u64 = 400;
+
+/// Plain repair (whoever misses packets names them, and they are sent again) against coded repair (whoever misses most
+/// says how many), one block to many listeners, with rounds until all have it.
+fn repairs() -> String {
+    let mut table = String::new();
+    for listeners in [1, 5, 20, 50, 100] {
+        let _ = write!(table, "| {listeners} |");
+        for loss in [0.02, 0.1, 0.3] {
+            let mut random = Random::new(1);
+            let [plain, coded] = [false, true].map(|code| {
+                let all = (0..BLOCKS).map(|_| block(listeners, loss, code, &mut random));
+                let (packets, requests) = all.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+                let blocks = BLOCKS as f64;
+                (packets as f64 / blocks / PACKETS as f64, requests as f64 / blocks)
+            });
+            let _ = write!(table, " {:.2} × + {:.1} / {:.2} × + {:.1} |", plain.0, plain.1, coded.0, coded.1);
+        }
+        table.push('\n');
+    }
+    format!(
+        "### Plain or coded repair\n\n\
+         Packets sent for a block of {PACKETS} (as a multiple), and requests for repairs, until the last of all listeners has it: plain \
+         / coded; mean of {BLOCKS} blocks, one sender, no collisions, every request heard by all.\n\n\
+         | listeners | 2 % of frames lost | 10 % | 30 % |\n|---|---|---|---|\n{table}"
+    )
+}
+
+/// Sends one block: packets sent, requests made.
+fn block(listeners: usize, loss: f64, coded: bool, random: &mut Random) -> (u64, u64) {
+    let (mut packets, mut requests) = (0, 0);
+    let mut missing: Vec<u64> = vec![(1 << PACKETS) - 1; listeners];
+    let mut burst = PACKETS as u32;
+    loop {
+        if coded {
+            // Any packet that comes is as good as any that is missing.
+            for _ in 0..burst {
+                for missing in missing.iter_mut().filter(|missing| **missing != 0) {
+                    if !random.chance(loss) {
+                        *missing &= *missing - 1;
+                    }
+                }
+            }
+            packets += u64::from(burst);
+            burst = missing.iter().map(|missing| missing.count_ones()).max().unwrap_or(0);
+            requests += u64::from(burst > 0);
+        } else {
+            let wanted = missing.iter().fold(0, |all, missing| all | missing);
+            for packet in (0..PACKETS).filter(|packet| wanted & 1 << packet != 0) {
+                packets += 1;
+                for missing in &mut missing {
+                    if !random.chance(loss) {
+                        *missing &= !(1 << packet);
+                    }
+                }
+            }
+            burst = missing.iter().map(|missing| missing.count_ones()).max().unwrap_or(0);
+            // Who misses most speaks first; who misses nothing else keeps quiet.
+            let mut order: Vec<u64> = missing.clone();
+            order.sort_by_key(|missing| std::cmp::Reverse(missing.count_ones()));
+            let mut said = 0;
+            for missing in order {
+                requests += u64::from(missing & !said != 0);
+                said |= missing;
+            }
+        }
+        if burst == 0 {
+            return (packets, requests);
+        }
+    }
 }

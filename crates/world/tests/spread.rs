@@ -225,6 +225,20 @@ fn latecomers_are_served_by_neighbours() {
 }
 
 #[test]
+fn a_new_root_with_the_same_image_finds_what_the_old_one_had_brought() {
+    let whole = run(setup(together(6), 19)).1.kinds[2];
+    let mut setup = setup(together(6), 19);
+    // The new root casts anew, so its object is another one, with the same pages.
+    setup.images.push(image(150_000, C3, 0x0002_0001));
+    setup.faults = vec![(3_000, Fault::Leave(0)), (8_000, Fault::Supersede(5, 1))];
+    let (mesh, outcome) = run(setup);
+    all_done(&mesh, 1..6);
+    assert!((1..6).all(|node| mesh.image(node) == Some(1)));
+    let packets = outcome.kinds[2];
+    assert!(packets * 10 < whole * 13, "{packets} packets, {whole} without the change");
+}
+
+#[test]
 fn a_newer_image_takes_the_place_of_an_older_one_in_the_midst_of_it() {
     let mut setup = setup(row(5), 16);
     setup.images.push(image(120_000, C3, 0x0002_0001));

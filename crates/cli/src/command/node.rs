@@ -143,7 +143,8 @@ impl NodeArguments {
         let chip =
             chip_of(&sectors, &table).ok_or_else(|| failed("no slot holds an app image".to_string()))?;
         let provisioning = self.provisioning(&sectors, &table)?;
-        let settings = provisioning.settings(chip).map_err(|error| failed(error.to_string()))?;
+        let mut settings = provisioning.settings(chip).map_err(|error| failed(error.to_string()))?;
+        settings.pace = udp::PACE;
         let options = NodeOptions {
             broker: broker.clone(),
             broker_trust: self.authorities(self.broker_ca.as_deref(), &[])?,

@@ -3,8 +3,10 @@
 use crate::error::Error;
 use crate::files::{self, Existing, Readers};
 use crate::output::Output;
+use crate::size;
 use clap::Args;
 use rootcast_world::radio::drawing::{Drawn, svg};
+use rootcast_world::radio::fleet::is_list;
 use rootcast_world::radio::outcome::Outcome;
 use rootcast_world::radio::scenario::{Built, Method, Scenario};
 use serde::Serialize;
@@ -20,15 +22,21 @@ use std::path::PathBuf;
   rootcast simulate scenarios/house.toml
   rootcast simulate scenarios/school.toml --compare direct,unicast-tree,mupgrade,spread --svg school.svg
   rootcast simulate scenarios/dense-room.toml --seed 7 --json
+  rootcast nodes --json | rootcast simulate - --image-bytes 900K     how long would my mesh take
 
 Exit status 1 if spreading leaves a node without the image that is within reach.")]
 pub struct Simulate {
-    /// The scenario, a TOML file; - for standard input
+    /// The scenario, a TOML file; or the nodes of a mesh that is there, as rootcast nodes --json lists them (deviceId,
+    /// parentId, rssi); - for standard input
     scenario: PathBuf,
 
     /// The ways to run: direct, unicast-tree, mupgrade, spread
     #[arg(long, value_name = "WAYS", value_delimiter = ',', default_value = "spread", value_parser = method)]
     compare: Vec<Method>,
+
+    /// Size of the image, instead of what the scenario says (1.3 MB if it says nothing): 900K, 1200000
+    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
+    image_bytes: Option<u32>,
 
     /// What decides everything that is left to chance
     #[arg(long, default_value_t = 1)]
@@ -52,7 +60,13 @@ impl Simulate {
         let name = files::name(&self.scenario);
         let refused = |error: &dyn fmt::Display| Error::Usage(format!("{}: {error}", name.display()));
         let text = String::from_utf8(text).map_err(|error| refused(&error))?;
-        let scenario = Scenario::read(&text).map_err(|error| refused(&error))?;
+        let is_list = name.extension().is_some_and(|it| it == "json") || is_list(&text);
+        let title = || name.file_stem().map_or("The mesh".into(), |stem| stem.to_string_lossy());
+        let scenario = if is_list { Scenario::from_nodes(&title(), &text) } else { Scenario::read(&text) };
+        let mut scenario = scenario.map_err(|error| refused(&error))?;
+        if let Some(bytes) = self.image_bytes {
+            scenario.set_image_bytes(bytes).map_err(|error| Error::Usage(error.to_string()))?;
+        }
         let built = scenario.build(self.seed).map_err(|error| refused(&error))?;
         let mut outcomes = Vec::new();
         for method in &self.compare {

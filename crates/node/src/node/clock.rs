@@ -55,7 +55,7 @@ impl<const PEERS: usize> Node<PEERS> {
                 let patience = self.waiting_since.after(self.settings.grant_patience_ms.into());
                 deadline = earliest(deadline, Some(patience));
             }
-            if self.asks_to_go_on() {
+            if self.asks_to_go_on(now) {
                 deadline = earliest(deadline, Some(self.request_at));
             }
             if let Some(installed) = self.installed_at {
@@ -101,9 +101,10 @@ impl<const PEERS: usize> Node<PEERS> {
     }
 
     /// Whether the root has to be asked: for a download, for want of an offer, or for a restart.
-    pub(super) fn asks_to_go_on(&self) -> bool {
+    pub(super) fn asks_to_go_on(&self, now: Instant) -> bool {
         self.updater.is_waiting()
-            || (self.updater.is_sharing() && self.spread.description().is_none())
+            || (self.updater.is_sharing()
+                && (self.spread.description().is_none() || self.updater.shares_nothing(now)))
             || self.updater.is_installed()
     }
 }

@@ -113,9 +113,11 @@ impl<const PEERS: usize> Node<PEERS> {
                 if hello.cast_id.is_newer_than(self.heard_cast) {
                     self.heard_cast = hello.cast_id;
                 }
-                self.root.heard_hello(source, hello.cast_id, hello.layer, now);
+                self.root.heard_hello(source, &hello, now);
             }
-            Body::StartRequest { cast_id } => self.root.asked_to_start(source, cast_id, now),
+            Body::StartRequest { cast_id, purpose } => {
+                self.root.asked_to_start(source, cast_id, purpose, now);
+            }
             // Without a broker the report stays with its node, which keeps repeating it.
             Body::Report(report) if self.mqtt_connected && self.forward.is_none() => {
                 if self.root.heard_report(source, sequence, report.state, now) {
@@ -150,7 +152,7 @@ impl<const PEERS: usize> Node<PEERS> {
                 let id = self.cast.originate_trigger(&trigger, self.heard_cast);
                 if let Ok(id) = id {
                     let parallel = trigger.max_parallel.unwrap_or(self.settings.max_parallel);
-                    let spread = trigger.mode == Some(Mode::Spread);
+                    let spread = self.settings.can_spread && trigger.spreads();
                     self.root.cast(id, parallel, spread, trigger.not_before, now);
                 }
                 id

@@ -25,7 +25,7 @@ use rootcast_wire::status::{Dialect, Presence};
 use rootcast_wire::topic::Topic;
 use rootcast_wire::trigger::{RolloutId, Version};
 use rootcast_wire::{
-    Body, Command, ErrorCode, Frame, MAX_FRAME_BYTES, Mode, NodeId, NodeStatus, Parsed, Report, SliceWriter,
+    Body, Command, ErrorCode, Frame, MAX_FRAME_BYTES, NodeId, NodeStatus, Parsed, Report, SliceWriter,
     Trigger, UpdateState, parse_command,
 };
 use spreading::Source;
@@ -279,8 +279,9 @@ impl<const PEERS: usize> Node<PEERS> {
             index += 1;
         }
         let parallel = trigger.max_parallel.unwrap_or(self.settings.max_parallel);
-        let spread = trigger.mode == Some(Mode::Spread);
+        let spread = self.settings.can_spread && trigger.spreads();
         self.root.cast(id, parallel, spread, trigger.not_before, now);
+        self.root.unsettle(now.after(2 * u64::from(self.settings.hello_ms)));
     }
 
     fn with_updater<P: Platform, R>(

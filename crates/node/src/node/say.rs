@@ -72,14 +72,13 @@ impl<const PEERS: usize> Node<PEERS> {
         let own_download =
             self.updater.is_busy() && !self.updater.is_waiting() && !self.updater.is_installed();
         let unix_s = self.unix_now(now);
-        let mesh = RootMoment { now, unix_s, own_download, is_source: self.is_source() };
+        let (is_source, chip) = (self.is_source(), self.settings.chip.0);
+        let mesh = RootMoment { now, unix_s, own_download, is_source, chip };
         match self.root.wish(&mesh, self.cast.fragment_count(), &self.settings)? {
-            RootWish::Grant(node) => {
-                let cast_id = self.cast.id();
+            RootWish::Grant(node, cast_id) => {
                 self.send(Destination::Node(node), Body::StartGrant { node, cast_id })
             }
-            RootWish::GrantRestart(node) => {
-                let cast_id = self.cast.id();
+            RootWish::GrantRestart(node, cast_id) => {
                 self.send(Destination::Node(node), Body::RestartGrant { node, cast_id })
             }
             RootWish::Fragment(index) => {
@@ -99,12 +98,13 @@ impl<const PEERS: usize> Node<PEERS> {
         if let Some(bytes) = self.due_report(now, platform) {
             return Some(Output::SendFrame { to: Destination::Root, bytes: self.frame.get(..bytes)? });
         }
-        if self.asks_to_go_on() && now >= self.request_at {
+        if self.asks_to_go_on(now) && now >= self.request_at {
             let pause = (REPEAT_MS.0 << self.requests.min(6)).min(REPEAT_MS.1);
             self.requests = self.requests.saturating_add(1);
             self.request_at = now.after(pause + u64::from(platform.random()) % (pause / 2 + 1));
             let cast_id = self.updater.cast_id()?;
-            return self.send(Destination::Root, Body::StartRequest { cast_id });
+            let purpose = self.updater.purpose();
+            return self.send(Destination::Root, Body::StartRequest { cast_id, purpose });
         }
         if now >= self.hello_at {
             self.hello_at = now.after(self.settings.hello_ms.into());

@@ -4,9 +4,8 @@ use super::*;
 use crate::PAGE_BYTES;
 use crate::spread::{ADVERTISE, Advertise, DATA_MAGIC, Data, PageDigest, REQUEST, Request, SpreadFrame};
 use crate::update::SlotPages;
-use rootcast_wire::Mode;
 
-/// A root on its way to become a source: every page of the verified file gets its digest.
+/// A node on its way to become a source: every page of the verified file gets its digest.
 pub(super) struct Source {
     cast_id: CastId,
     size: u32,
@@ -35,11 +34,12 @@ macro_rules! with_pages {
 impl<const PEERS: usize> Node<PEERS> {
     /// Whether the mesh's pages are (or will be) there for this cast, so that nobody need ask the server.
     pub(super) fn is_source(&self) -> bool {
-        let spreading = self.updater.trigger().is_some_and(|trigger| trigger.mode == Some(Mode::Spread));
-        self.settings.can_spread
-            && (self.source.is_some()
-                || self.spread.description().is_some()
-                || (self.updater.is_busy() && spreading))
+        let cast_id = self.cast.id();
+        let offers = self.spread.description().is_some_and(|description| description.cast_id == cast_id);
+        let prepares = self.source.as_ref().is_some_and(|source| source.cast_id == cast_id);
+        let fetches =
+            self.updater.cast_id() == Some(cast_id) && self.updater.trigger().is_some_and(Trigger::spreads);
+        self.settings.can_spread && (offers || prepares || fetches)
     }
 
     pub(super) fn on_data_frame<P: Platform>(&mut self, now: Instant, bytes: &[u8], platform: &mut P) {
@@ -99,25 +99,23 @@ impl<const PEERS: usize> Node<PEERS> {
         }
     }
 
-    /// A root whose own image is verified, or is the one asked for, becomes the mesh's source.
+    /// A node whose image did not come from its neighbours has it for them: the root, once its own is verified or is the
+    /// one that runs already, and whoever had to ask the server itself, being of another chip.
     pub(super) fn become_source<P: Platform>(&mut self, now: Instant, platform: &mut P) {
-        if !self.settings.is_root || !self.settings.can_spread {
+        if !self.settings.can_spread {
             return;
         }
-        if let Some((cast_id, size)) = self.updater.take_same_as_running() {
-            self.spread.stop();
-            self.spread_from_running = true;
-            self.source = Some(Source { cast_id, size, page: 0 });
+        if let Some((cast_id, size)) = self.updater.take_same_as_running()
+            && self.settings.is_root
+        {
+            self.begin_source(cast_id, size, true);
         }
-        let direct = self.updater.trigger().is_none_or(|trigger| trigger.mode != Some(Mode::Spread));
         if self.source.is_none()
-            && !direct
+            && self.updater.trigger().is_some_and(Trigger::spreads)
             && let (Some(size), Some(cast_id)) = (self.updater.shared_size(), self.updater.cast_id())
             && self.spread.description().is_none_or(|description| description.cast_id != cast_id)
         {
-            self.spread.stop();
-            self.spread_from_running = false;
-            self.source = Some(Source { cast_id, size, page: 0 });
+            self.begin_source(cast_id, size, false);
         }
         let Some(source) = &mut self.source else { return };
         let mut bytes = [0; PAGE_BYTES];
@@ -135,6 +133,12 @@ impl<const PEERS: usize> Node<PEERS> {
         if let Some(source) = self.source.take() {
             self.spread.offer_collected(source.cast_id, source.size, self.settings.chip, now, random);
         }
+    }
+
+    fn begin_source(&mut self, cast_id: CastId, size: u32, from_running: bool) {
+        self.spread.stop();
+        self.spread_from_running = from_running;
+        self.source = Some(Source { cast_id, size, page: 0 });
     }
 
     pub(super) fn spread_deadline(&self, now: Instant) -> Option<Instant> {

@@ -22,10 +22,10 @@ const STALLED_MS: u64 = 2_000;
 const WINDOW_MS: core::ops::RangeInclusive<u8> = 4..=60;
 
 impl Spread {
-    /// The time between two who miss one packet more and less: a request's airtime, and more, so that the first silences
-    /// the second.
+    /// The time between two who miss one packet more and less: as long as it takes until the first is heard, so that it
+    /// silences the second.
     fn step_ms(&self) -> u64 {
-        self.packets_ms(1).max(2)
+        self.packets_ms(1).max(2).max(self.pace.latency_ms.into())
     }
 
     fn window_ms(&self) -> u64 {
@@ -34,7 +34,7 @@ impl Spread {
 
     /// How long to wait for the first of the packets asked for.
     fn patience_ms(&self) -> u64 {
-        self.packets_ms(5) + self.step_ms()
+        self.packets_ms(5) + self.step_ms() + 2 * u64::from(self.pace.latency_ms)
     }
 
     /// The pause after a burst in which those speak who miss something of it.

@@ -98,7 +98,7 @@ impl Spread {
             strand.active = now;
         }
         let left = data.left.min(2 * PACKETS as u8);
-        let ends = now.after(self.packets_ms(left.into()));
+        let ends = now.after(self.packets_ms(left.into()) + u64::from(self.pace.latency_ms));
         let held = data.block.saturating_add(1 + u16::from(data.beyond));
         self.neighbours.sends(data.sender, side, held, now);
         let burst_ms = self.packets_ms(PACKETS as u32 + 8);

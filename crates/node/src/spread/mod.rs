@@ -76,19 +76,22 @@ pub trait PageStore {
     }
 }
 
-/// Rhythm of a mesh's radio.
+/// Rhythm of a mesh's link, as the body that drives it declares it: all of the protocol's timers follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// Microseconds from one packet of a sender to its next: the packet's airtime, and room for others' frames.
     pub packet_us: u32,
     /// Packets in a frame: 1 for ESP-NOW v1, up to 6 for ESP-NOW v2.
     pub packets_per_frame: u8,
+    /// Milliseconds that may pass, besides its airtime, until a frame that was handed over is heard: queues, and the
+    /// scheduling of an operating system. 0 for a radio.
+    pub latency_ms: u8,
 }
 
 impl Default for Pace {
     /// For ESP-NOW v1 at 1 Mbit/s, where a full frame with its seal takes 2.5 ms, and waits 0.4 ms for the channel.
     fn default() -> Self {
-        Self { packet_us: 3_200, packets_per_frame: 1 }
+        Self { packet_us: 3_200, packets_per_frame: 1, latency_ms: 0 }
     }
 }
 

@@ -47,8 +47,9 @@ use rootcast_patch::Decoder;
 use rootcast_trust::release::{MAX_TRUST_RECORD_BYTES, TrustRecord};
 use rootcast_trust::verify_image_signature;
 use rootcast_wire::cast::{CastId, decode, encode_trigger};
+use rootcast_wire::frame::StartPurpose;
 use rootcast_wire::report::Detail;
-use rootcast_wire::{ErrorCode, Mode, Parsed, Trigger, UpdateState};
+use rootcast_wire::{ErrorCode, Parsed, Trigger, UpdateState};
 
 const PAGE: u32 = PAGE_BYTES as u32;
 
@@ -225,6 +226,23 @@ impl Updater {
         matches!(self.stage, Stage::Switched { .. } | Stage::Restarting)
     }
 
+    /// For what the root's leave is needed. Whoever trusts release keys has to ask the URL before it is known what
+    /// neighbours may be believed: there may be a release behind it.
+    pub(crate) fn purpose(&self) -> StartPurpose {
+        let unknown =
+            |job: &Job| job.origin.plan().is_none() && !job.asked_neighbours && job.trigger.spreads();
+        if self.is_installed() {
+            StartPurpose::Restart
+        } else if self.is_waiting()
+            && !self.trust.release_keys.is_empty()
+            && self.job.as_ref().is_some_and(unknown)
+        {
+            StartPurpose::Release
+        } else {
+            StartPurpose::Download
+        }
+    }
+
     pub(crate) fn trigger(&self) -> Option<&Trigger> {
         self.job.as_ref().map(|job| &job.trigger)
     }
@@ -348,7 +366,7 @@ impl Updater {
             let _ = Journal::of(slot).close(context.platform.flash());
         }
         if code == ErrorCode::SameImage {
-            let shared = self.job.as_ref().filter(|job| job.trigger.mode == Some(Mode::Spread));
+            let shared = self.job.as_ref().filter(|job| job.trigger.spreads());
             self.same_as_running = shared.and_then(|job| Some((job.cast_id, job.size?)));
         }
         self.close_stream |= matches!(self.stage, Stage::Fetching(_));
@@ -464,7 +482,7 @@ fn load_trust(settings: &Settings, platform: &mut impl Platform) -> TrustRecord 
 
 /// Whether a node takes this update's pages from its neighbours. The root never does: it is where they come from.
 fn shares(trigger: &Trigger, settings: &Settings) -> bool {
-    settings.can_spread && !settings.is_root && trigger.mode == Some(Mode::Spread)
+    settings.can_spread && !settings.is_root && trigger.spreads()
 }
 
 fn too_large(size: u32, slot: u32) -> (ErrorCode, Detail) {

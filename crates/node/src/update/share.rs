@@ -3,6 +3,9 @@
 use super::*;
 use crate::spread::{Description, PageStore};
 
+/// Silence of all neighbours, in milliseconds, after which a node asks the root what to do.
+const STALLED_MS: u64 = 60_000;
+
 /// The slot as a spreading node sees it, for the length of one call.
 pub(crate) struct SlotPages<'a, 'b, P: Platform> {
     pub updater: &'a mut Updater,
@@ -32,6 +35,11 @@ impl Updater {
     /// Whether pages from neighbours are awaited.
     pub(crate) const fn is_sharing(&self) -> bool {
         matches!(self.stage, Stage::Sharing { .. })
+    }
+
+    /// Whether neighbours have brought nothing for so long that the root is asked whether it still has the image.
+    pub(crate) fn shares_nothing(&self, now: Instant) -> bool {
+        matches!(&self.stage, Stage::Sharing { moved } if now.since(*moved) >= STALLED_MS)
     }
 
     /// Goes after neighbours' pages instead of the server's.

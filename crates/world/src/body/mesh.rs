@@ -15,11 +15,14 @@ pub struct Link {
     pub loss: f64,
     /// Shortest and longest time that a frame takes, in milliseconds (ESP-WIFI-MESH: 10 to 30 a hop).
     pub delay_ms: (u32, u32),
+    /// The same for a frame that goes straight to whoever hears it and that nobody routes (ESP-NOW: its airtime, and
+    /// the wait for the channel).
+    pub neighbour_ms: (u32, u32),
 }
 
 impl Default for Link {
     fn default() -> Self {
-        Self { loss: 0.0, delay_ms: (10, 30) }
+        Self { loss: 0.0, delay_ms: (10, 30), neighbour_ms: (1, 3) }
     }
 }
 
@@ -108,7 +111,7 @@ impl Mesh {
                 if Some(next) == came_from || !is_up(next) {
                     continue;
                 }
-                if let Some(hop) = self.hop(node, next) {
+                if let Some(hop) = self.hop(node, next, |link| link.delay_ms) {
                     let after_ms = after_ms + hop;
                     arrivals.push(Arrival { node: next, after_ms });
                     reached.push((next, Some(node), after_ms));
@@ -118,16 +121,18 @@ impl Mesh {
         arrivals
     }
 
-    /// One transmission: parent, children and the parent's other children hear it, each with its own luck.
+    /// One transmission: whoever is at most two links away hears it, each with its own luck. Radio does not know of the
+    /// tree: with ten children a node at most, many who could be its children hang below another one.
     fn broadcast(&mut self, from: usize, is_up: impl Fn(usize) -> bool) -> Vec<Arrival> {
-        let siblings = self.parent(from).map(|parent| self.children(parent).to_vec()).unwrap_or_default();
-        let heard_by: Vec<_> =
-            self.parent(from).into_iter().chain(self.children(from).to_vec()).chain(siblings).collect();
+        let near = |node: usize| self.parent(node).into_iter().chain(self.children(node).to_vec());
+        let mut heard_by: Vec<_> = near(from).flat_map(|one| near(one).chain([one])).collect();
+        heard_by.sort_unstable();
+        heard_by.dedup();
         let mut arrivals = Vec::new();
         for node in heard_by {
             if node != from
                 && is_up(node)
-                && let Some(after_ms) = self.hop(from, node)
+                && let Some(after_ms) = self.hop(from, node, |link| link.neighbour_ms)
             {
                 arrivals.push(Arrival { node, after_ms });
             }
@@ -142,7 +147,7 @@ impl Mesh {
             if !is_up(next) {
                 return Vec::new();
             }
-            let Some(hop) = self.hop(here, next) else { return Vec::new() };
+            let Some(hop) = self.hop(here, next, |link| link.delay_ms) else { return Vec::new() };
             after_ms += hop;
             here = next;
         }
@@ -159,14 +164,16 @@ impl Mesh {
     }
 
     /// One transmission between neighbours: its time, or `None` if it is lost.
-    fn hop(&mut self, from: usize, to: usize) -> Option<u64> {
-        let link = self.links[if self.parent(from) == Some(to) { from } else { to }];
+    fn hop(&mut self, from: usize, to: usize, delay: fn(&Link) -> (u32, u32)) -> Option<u64> {
+        let upwards = self.parent(from).is_some_and(|one| one == to || self.parent(one) == Some(to));
+        let link = self.links[if upwards { from } else { to }];
         self.sent += 1;
         if link.loss > 0.0 && self.random.chance(link.loss) {
             self.lost += 1;
             return None;
         }
-        Some(self.random.between(link.delay_ms.0.into(), link.delay_ms.1.into()))
+        let (least, most) = delay(&link);
+        Some(self.random.between(least.into(), most.into()))
     }
 }
 

@@ -13,6 +13,7 @@
 //! | [`hostile`] | nodes that mean ill |
 //! | [`rivals`] | direct downloads, relaying and `mupgrade` on the same channel |
 //! | [`scenario`] | meshes as TOML files |
+//! | [`fleet`] | a mesh from the list of its nodes |
 //! | [`drawing`] | plans and curves as SVG |
 //! | [`traffic`] | button presses meanwhile |
 //! | [`outcome`] | what a run shows, and the least that any protocol could need |
@@ -20,6 +21,7 @@
 //! Start with [`spreading::Mesh`].
 
 pub mod drawing;
+pub mod fleet;
 pub mod hostile;
 pub mod image;
 pub mod links;

@@ -19,6 +19,7 @@
 //! loss = 0.0              # frames lost whatever their signal
 //! ```
 
+use super::fleet::{self, FleetError};
 use super::image::Image;
 use super::links::{Links, Place, Surroundings};
 use super::medium::Bursts;
@@ -39,6 +40,9 @@ pub enum ScenarioError {
     /// The file is no TOML, or has keys that mean nothing.
     #[error("{0}")]
     Toml(#[from] toml::de::Error),
+    /// The list of nodes is no mesh.
+    #[error(transparent)]
+    Nodes(#[from] FleetError),
     /// A value that cannot be.
     #[error("{key} is {found}, expected {expected}")]
     Value {
@@ -260,6 +264,45 @@ impl Scenario {
         let scenario: Self = toml::from_str(text)?;
         scenario.check()?;
         Ok(scenario)
+    }
+
+    /// The mesh of a list of nodes ([`fleet`]).
+    pub fn from_nodes(name: &str, list: &str) -> Result<Self, ScenarioError> {
+        let tree = fleet::read(list)?;
+        let mut about =
+            "a mesh by its nodes' parents and signals; who else hears whom is guessed".to_string();
+        if tree.guessed > 0 {
+            about += &format!(
+                "; {} nodes whose parent is not listed are put where their layer has them",
+                tree.guessed
+            );
+        }
+        let node = |branch: &fleet::Branch| NodeTable {
+            x_m: None,
+            y_m: None,
+            floor: 0,
+            parent: branch.parent,
+            rssi_dbm: branch.rssi_dbm,
+        };
+        let scenario = Self {
+            name: name.to_string(),
+            about,
+            mesh: MeshTable::default(),
+            radio: RadioTable::default(),
+            image: ImageTable::default(),
+            traffic: TrafficTable::default(),
+            node: tree.branches.iter().map(node).collect(),
+            event: Vec::new(),
+            limit_s: hour(),
+        };
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    /// Changes the size of the image, in bytes.
+    pub fn set_image_bytes(&mut self, bytes: u32) -> Result<(), ScenarioError> {
+        self.image.bytes = bytes;
+        self.check()
     }
 
     fn check(&self) -> Result<(), ScenarioError> {

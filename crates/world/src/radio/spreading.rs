@@ -119,7 +119,7 @@ pub fn pace(rate: Rate, v2: bool) -> Pace {
     let packets = if v2 { 6 } else { 1 };
     let bytes = if v2 { MAX_SPREAD_BYTES_V2 } else { MAX_SPREAD_BYTES } + SEAL_BYTES;
     let frame_us = (rate.esp_now_us(bytes) + rate.access_us()) * 9 / 8;
-    Pace { packet_us: (frame_us / packets) as u32, packets_per_frame: packets as u8 }
+    Pace { packet_us: (frame_us / packets) as u32, packets_per_frame: packets as u8, latency_ms: 0 }
 }
 
 struct Station {

@@ -95,7 +95,7 @@ impl Scene {
         change(&mut options);
         let machines = machines(&topology, &old);
         let mut operator = Operator::connect(address).await;
-        let link = Link { loss: 0.0, delay_ms: (1, 3) };
+        let link = Link { delay_ms: (1, 3), ..Link::default() };
         let swarm = Swarm::start(&topology, machines, link, PACE, options);
         // Every node has told its status: the mesh stands.
         operator

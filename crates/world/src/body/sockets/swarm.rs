@@ -8,9 +8,16 @@ use crate::body::radio::{Radio, RadioPace};
 use crate::factory::Topology;
 use crate::machine::Machine;
 use crate::random::Random;
+use rootcast_node::spread::Pace;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// Microseconds from one packet of a sender to its next, at least, and for each node that this machine has to hear it.
+const LEAST_PACKET_US: u32 = 400;
+const PACKET_US_PER_NODE: u32 = 20;
+/// How late, in milliseconds, a node may come to its turn.
+const SCHEDULING_MS: u32 = 2;
 
 /// Nodes and the air between them. Dropping it stops them.
 #[derive(Debug)]
@@ -24,11 +31,15 @@ impl Swarm {
     #[must_use]
     pub fn start(
         topology: &Topology,
-        machines: Vec<Machine>,
+        mut machines: Vec<Machine>,
         link: Link,
         pace: RadioPace,
         options: NodeOptions,
     ) -> Self {
+        let pace_of_pages = pace_of_pages(machines.len(), link);
+        for machine in &mut machines {
+            machine.settings_mut().pace = pace_of_pages;
+        }
         let radio = Radio::new(topology, link, pace, &Random::new(options.seed));
         let (ports, air) = air::start(radio, machines.len());
         let options = Arc::new(options);
@@ -63,6 +74,13 @@ impl Swarm {
         }
         machines
     }
+}
+
+/// The rhythm in which nodes share pages: there is no radio to be waited for, but one processor does the work of all.
+fn pace_of_pages(nodes: usize, link: Link) -> Pace {
+    let packet_us = LEAST_PACKET_US.max(nodes as u32 * PACKET_US_PER_NODE);
+    let latency_ms = (link.neighbour_ms.1 + SCHEDULING_MS).min(255) as u8;
+    Pace { packet_us, packets_per_frame: 1, latency_ms }
 }
 
 impl Drop for Swarm {

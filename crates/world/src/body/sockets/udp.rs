@@ -15,6 +15,7 @@
 use super::port::{Ear, MeshPort, ToMesh};
 use crate::body::radio::RadioEvent;
 use crate::random::Random;
+use rootcast_node::spread::Pace;
 use rootcast_node::{Destination, MeshState};
 use rootcast_wire::{MAX_FRAME_BYTES, NodeId};
 use std::collections::BTreeMap;
@@ -28,6 +29,9 @@ use tokio::time::{Instant, interval};
 
 /// Where a root listens unless told otherwise.
 pub const DEFAULT_PORT: u16 = 47100;
+
+/// The rhythm in which processes share pages: quick, but with room for every process to come to its turn.
+pub const PACE: Pace = Pace { packet_us: 500, packets_per_frame: 1, latency_ms: 5 };
 
 const MAGIC: [u8; 4] = *b"RCU1";
 const HEAD_BYTES: usize = 20;
@@ -245,7 +249,12 @@ impl End {
         }
         let for_us = to == EVERYBODY || to == self.id.0 || (to == ROOT && self.root.is_none());
         if !frame.is_empty() && for_us && self.state.joined {
-            let _ = self.ear.try_send(RadioEvent::Frame(Arc::from(frame)));
+            // What is for everybody is heard by all alike, as from a neighbour.
+            let event = match to {
+                EVERYBODY => RadioEvent::NeighbourFrame(Arc::from(frame), SIGNAL_DBM),
+                _ => RadioEvent::Frame(Arc::from(frame)),
+            };
+            let _ = self.ear.try_send(event);
         }
     }
 }

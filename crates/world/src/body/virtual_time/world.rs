@@ -34,13 +34,17 @@ pub struct World {
     images: ImageCache,
     random: Random,
     events: u64,
+    server_bytes: u64,
 }
 
 impl World {
     /// A world whose nodes stand where `topology` has them, in its order, all links alike. They have no power yet: see
     /// [`World::power_on`].
     #[must_use]
-    pub fn new(options: WorldOptions, topology: &Topology, link: Link, machines: Vec<Machine>) -> Self {
+    pub fn new(options: WorldOptions, topology: &Topology, link: Link, mut machines: Vec<Machine>) -> Self {
+        for machine in &mut machines {
+            machine.settings_mut().pace.latency_ms = link.neighbour_ms.1.min(255) as u8;
+        }
         let random = Random::new(options.seed);
         Self {
             now: Instant(0),
@@ -54,6 +58,7 @@ impl World {
             random: random.fork(2),
             options,
             events: 0,
+            server_bytes: 0,
         }
     }
 
@@ -117,6 +122,12 @@ impl World {
     #[must_use]
     pub const fn events(&self) -> u64 {
         self.events
+    }
+
+    /// Bytes of servers' answers that have reached nodes, heads of answers included: what came through the router.
+    #[must_use]
+    pub const fn server_bytes(&self) -> u64 {
+        self.server_bytes
     }
 
     // ----- making things happen ----------------------------------------------------------------------
@@ -495,6 +506,7 @@ impl World {
         match stream.next(segment) {
             Next::Data(bytes) => {
                 let bytes = bytes.to_vec();
+                self.server_bytes += bytes.len() as u64;
                 let pace = (bytes.len() as u32).div_ceil(self.options.server_bytes_per_ms.max(1));
                 // Back before the core hears of it: it may want to close it, or open another.
                 self.stations[node].stream = taken;
