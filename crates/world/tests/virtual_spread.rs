@@ -126,7 +126,7 @@ fn leaves_restart_before_their_parents_and_the_root_last_when_all_have_the_image
             let stations = scene.world.stations();
             let again = |node: usize| stations[node].starts > 1;
             let has_image =
-                |node: usize| stations[node].machine.node().is_some_and(|it| it.progress().percent == 100);
+                |node: usize| stations[node].machine.node().is_none_or(|it| it.progress().percent == 100);
             if first.is_none() && (0..13).any(again) {
                 first = Some(scene.world.now());
                 assert!(
