@@ -2,7 +2,7 @@
 
 use crate::platform::CPlatform;
 use core::ffi::{CStr, c_char, c_void};
-use core::mem::{align_of, size_of};
+use core::mem::{MaybeUninit, align_of, size_of};
 use rootcast_image::ChipId;
 use rootcast_node::{BootInfo, Instant, Node, ResetReason, Settings};
 use rootcast_trust::KeyDigest;
@@ -10,7 +10,7 @@ use rootcast_trust::release::{Purposes, ReleaseKey, TrustedKey, VendorId};
 use rootcast_wire::{NodeId, NodeType, Topics};
 
 /// Bytes of memory that a node needs: what rootcast_start wants at least, aligned to 8.
-pub const ROOTCAST_BYTES: usize = 112 * 1024;
+pub const ROOTCAST_BYTES: usize = 76 * 1024;
 
 const _: () = assert!(size_of::<Context>() <= ROOTCAST_BYTES, "ROOTCAST_BYTES has to be raised");
 const _: () = assert!(align_of::<Context>() <= 8);
@@ -97,7 +97,7 @@ pub struct CSettings {
     pub secure_version: u32,
     /// How long a new image may take to prove itself, in milliseconds; 0: five minutes.
     pub trial_deadline_ms: u32,
-    /// Bytes of heap are the caller's business; this is the chip: CONFIG_IDF_FIRMWARE_CHIP_ID.
+    /// ESP-IDF's number for the chip: CONFIG_IDF_FIRMWARE_CHIP_ID.
     pub chip: u16,
     /// The chip's revision, major * 100 + minor (efuse_hal_chip_revision).
     pub chip_revision: u16,
@@ -179,12 +179,15 @@ pub unsafe extern "C" fn rootcast_start(
     };
     let info = BootInfo { code_address: given.code_address, reset };
     let mut platform = *platform;
-    let Ok(node) = Node::boot(settings, info, Instant(now_ms), &mut platform) else {
-        return Answer::RootcastFlash;
-    };
-    // SAFETY: large enough and aligned, as checked; writable, as required of the caller.
+    // SAFETY: large enough and aligned, as checked; writable, as required of the caller. The node is made where it stays:
+    // a task's stack has no room for it.
     unsafe {
-        memory.write(Context { state: State { node, platform }, busy: false });
+        let place = &mut *(&raw mut (*memory).state.node).cast::<MaybeUninit<Node>>();
+        if Node::boot_in(place, settings, info, Instant(now_ms), &mut platform).is_err() {
+            return Answer::RootcastFlash;
+        }
+        (&raw mut (*memory).state.platform).write(platform);
+        (&raw mut (*memory).busy).write(false);
         out.write(memory);
     }
     Answer::RootcastOk
@@ -245,7 +248,7 @@ pub(crate) unsafe fn with(context: *mut Context, work: impl FnOnce(&mut State)) 
             return Answer::RootcastBusy;
         }
         busy.write(true);
-        work(&mut *(&raw mut (*context).state));
+        work(&mut (*context).state);
         busy.write(false);
     }
     Answer::RootcastOk

@@ -153,8 +153,10 @@ impl CPlatform {
                     Colour::Green => Light::RootcastGreen,
                     Colour::Blue => Light::RootcastBlue,
                 };
-                // SAFETY: above.
-                self.show.map(|show| unsafe { show(argument, light) });
+                if let Some(show) = self.show {
+                    // SAFETY: above.
+                    unsafe { show(argument, light) };
+                }
             }
             Output::SendFrame { to, bytes } => {
                 let (to, node) = match to {
@@ -163,37 +165,49 @@ impl CPlatform {
                     Destination::Neighbours => (To::RootcastToNeighbours, 0),
                     Destination::Node(node) => (To::RootcastToNode, node.0),
                 };
-                // SAFETY: above.
-                self.send_frame.map(|send| unsafe { send(argument, to, node, bytes.as_ptr(), bytes.len()) });
+                if let Some(send) = self.send_frame {
+                    // SAFETY: above.
+                    unsafe { send(argument, to, node, bytes.as_ptr(), bytes.len()) };
+                }
             }
             Output::Subscribe { topic } => {
                 let topic = Text::new(topic);
-                // SAFETY: above.
-                self.subscribe.map(|subscribe| unsafe { subscribe(argument, topic.as_ptr()) });
+                if let Some(subscribe) = self.subscribe {
+                    // SAFETY: above.
+                    unsafe { subscribe(argument, topic.as_ptr()) };
+                }
             }
             Output::Publish { topic, payload, qos, retain } => {
                 let (topic, bytes, length) = (Text::new(topic), payload.as_ptr(), payload.len());
-                self.publish.map(|publish| {
+                if let Some(publish) = self.publish {
                     // SAFETY: above.
-                    unsafe { publish(argument, topic.as_ptr(), bytes, length, c_int::from(qos), retain) }
-                });
+                    unsafe { publish(argument, topic.as_ptr(), bytes, length, c_int::from(qos), retain) };
+                }
             }
             Output::Connect { host, port, tls } => {
                 let host = Text::new(host);
-                // SAFETY: above.
-                self.stream_open.map(|open| unsafe { open(argument, host.as_ptr(), port, tls) });
+                if let Some(open) = self.stream_open {
+                    // SAFETY: above.
+                    unsafe { open(argument, host.as_ptr(), port, tls) };
+                }
             }
             Output::Send(bytes) => {
-                // SAFETY: above.
-                self.stream_send.map(|send| unsafe { send(argument, bytes.as_ptr(), bytes.len()) });
+                if let Some(send) = self.stream_send {
+                    // SAFETY: above.
+                    unsafe { send(argument, bytes.as_ptr(), bytes.len()) };
+                }
             }
             Output::Close => {
-                // SAFETY: above.
-                self.stream_close.map(|close| unsafe { close(argument) });
+                if let Some(close) = self.stream_close {
+                    // SAFETY: above.
+                    unsafe { close(argument) };
+                }
             }
             Output::Restart => {
-                // SAFETY: above.
-                self.restart.map(|restart| unsafe { restart(argument) });
+                if let Some(restart) = self.restart {
+                    // SAFETY: above.
+                    unsafe { restart(argument) };
+                }
             }
         }
     }
