@@ -84,7 +84,13 @@ impl Mesh {
         };
         let mut operator = Operator::connect(address).await;
         let pace = RadioPace { start: (5, 20), join: (10, 50), notice: (50, 100) };
-        let swarm = Swarm::start(&topology, machines, Link { loss: 0.0, delay_ms: (1, 3) }, pace, options);
+        let swarm = Swarm::start(
+            &topology,
+            machines,
+            Link { loss: 0.0, delay_ms: (1, 3), ..Link::default() },
+            pace,
+            options,
+        );
         operator
             .hear_until(|operator| {
                 topology.members.iter().all(|member| {
