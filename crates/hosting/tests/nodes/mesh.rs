@@ -104,7 +104,7 @@ impl Mesh {
 
     /// Triggers a URL and waits until every node is confirmed and runs this image.
     pub async fn update(&mut self, url: &str, new: &[u8]) {
-        let rollout = self.trigger(url, json!({ "mode": "direct" })).await;
+        let rollout = self.trigger(url, json!({})).await;
         let members = self.topology.members.clone();
         let ended = |operator: &Operator, state: fn(UpdateState) -> bool| {
             let of_this = |report: &&Report| report.rollout.as_str() == rollout && state(report.state);
@@ -152,7 +152,8 @@ impl Mesh {
     async fn trigger(&mut self, url: &str, more: Value) -> String {
         self.triggers += 1;
         let rollout = format!("t{}", self.triggers);
-        let mut message = json!({ "type": "ota_trigger", "url": url, "rollout": rollout });
+        // Every node is to meet the server itself.
+        let mut message = json!({ "type": "ota_trigger", "url": url, "rollout": rollout, "mode": "direct" });
         for (name, value) in more.as_object().unwrap() {
             message[name] = value.clone();
         }
