@@ -8,6 +8,7 @@ use rootcast_world::radio::links::Links;
 use rootcast_world::radio::medium::Bursts;
 use rootcast_world::radio::outcome::Outcome;
 use rootcast_world::radio::phy::Rate;
+use rootcast_world::radio::rivals::{self, Circumstances, Way};
 use rootcast_world::radio::spreading::{Fault, Mesh, Setup};
 use rootcast_world::random::Random;
 use std::rc::Rc;
@@ -270,6 +271,26 @@ fn equal_seeds_give_equal_runs() {
     let times = |seed| run(setup(row(5), seed)).1.finished_s;
     assert_eq!(times(17), times(17));
     assert_ne!(times(17), times(18));
+}
+
+#[test]
+fn the_models_of_other_ways_survive_weak_links() {
+    for seed in 0..10 {
+        for way in [Way::Direct, Way::UnicastTree, Way::Mupgrade] {
+            let circumstances = Circumstances {
+                links: Links::from_signals(vec![vec![-97.0; 6]; 6]),
+                rate: Rate::Mbit1,
+                image_bytes: 60_000,
+                loss: 0.05,
+                bursts: None,
+                presses_per_minute: 60.0,
+                limit_s: 600,
+                seed,
+            };
+            let outcome = rivals::run(way, &circumstances);
+            assert!(outcome.airtime_s > 0.0, "{way:?}, seed {seed}");
+        }
+    }
 }
 
 #[test]

@@ -235,7 +235,11 @@ impl Run {
                             self.traffic.sent(node, press, delivered, &mut self.medium, Piece::Press);
                         }
                         Piece::Segment if !delivered => {
-                            if let Some(to) = frame.to {
+                            // One that came, and of which only 802.11's acknowledgement was lost, TCP may have
+                            // acknowledged by now.
+                            if let Some(to) = frame.to
+                                && self.nodes[to].flying > 0
+                            {
                                 self.nodes[to].flying -= 1;
                                 self.nodes[to].unsent += 1;
                             }
