@@ -95,8 +95,9 @@ pub fn cast_fragments(mut input: &[u8]) {
 pub fn frame(input: &[u8]) {
     let Ok(frame) = Frame::parse(input) else { return };
     let mut buffer = [0; MAX_FRAME_BYTES];
-    // A code of a newer version has no number of its own to be written with: frames go on as they came.
+    // The number of a newer version's code stands before the detail, whose end may have been cut for it.
     if matches!(&frame.body, Body::Report(Report { error: Some(ErrorCode::Unknown), .. })) {
+        frame.write(&mut buffer).expect("what was read can be written");
         return;
     }
     // A frame may fill the room for its seal; written by us it leaves that free and has less of its detail.

@@ -8,6 +8,7 @@ mod elf;
 mod fuzz;
 mod lint;
 mod peers;
+mod picture;
 mod powercut;
 mod shell;
 mod sizes;
@@ -62,6 +63,12 @@ const TASKS: &[Task] = &[
         usage: "",
         purpose: "flash and static RAM of the node core on riscv32imc-unknown-none-elf",
         run: sizes::task,
+    },
+    Task {
+        name: "picture",
+        usage: "",
+        purpose: "run the demo in a terminal (tmux) and draw docs/demo.svg",
+        run: picture::task,
     },
 ];
 

@@ -1,9 +1,13 @@
 //! Readers of arguments that several commands take.
 
 use crate::error::Error;
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
 use rootcast_image::ChipId;
 use rootcast_trust::KeyDigest;
 use rootcast_wire::Mode;
+use rootcast_world::body::sockets::BrokerAddress;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +50,29 @@ pub fn data_folder() -> Result<PathBuf, Error> {
     found
         .map(|folder| folder.join("rootcast"))
         .ok_or_else(|| Error::Usage("there is no data folder here: give one with --data".to_string()))
+}
+
+/// Reads a broker's URL. It may carry a password: an error does not repeat it, as clap's own would.
+#[derive(Clone, Copy)]
+pub struct Broker;
+
+impl TypedValueParser for Broker {
+    type Value = BrokerAddress;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<BrokerAddress, clap::Error> {
+        let reason = match value.to_str().map(str::parse) {
+            Some(Ok(address)) => return Ok(address),
+            Some(Err(error)) => format!("{error}"),
+            None => "a broker's URL is UTF-8".to_string(),
+        };
+        let name = argument.map_or("--broker".to_string(), ToString::to_string);
+        Err(clap::Error::raw(ErrorKind::ValueValidation, format!("{name}: {reason}\n")).with_cmd(command))
+    }
 }
 
 /// How an image travels.

@@ -126,6 +126,86 @@ fn a_real_image_larger_than_the_slot_is_refused_by_every_node_for_its_size() {
 }
 
 #[test]
+fn a_real_image_for_another_chip_is_refused_by_every_node_for_its_chip() {
+    let Some(images) = real_images() else { return };
+    let (from, to) =
+        (images.join("wallbox_s3/v2.5.0.bin"), images.join("cheapspool_esp32/csd_2026-03-12.bin"));
+    let arguments =
+        ["--mode", "direct", "--from", from.to_str().unwrap(), "--to", to.to_str().unwrap(), "--nodes", "4"];
+    let output = demo(Path::new("."), &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(errors(&summary(&output)), ["wrong_chip"; 4]);
+}
+
+#[test]
+fn in_a_mixed_mesh_one_release_brings_each_node_its_own_image() {
+    let output = demo(Path::new("."), &["--mixed", "--mode", "direct", "--nodes", "7"]);
+    let summary = summary(&output);
+    assert!(output.status.success(), "{summary}");
+    let started = &objects(&output)[0];
+    assert_eq!(started["chip"], "ESP32-C3 and ESP32");
+    assert!(started["url"].as_str().unwrap().ends_with("/release.suit"), "{started}");
+    let kinds = summary["kinds"].as_array().unwrap();
+    let named: Vec<_> = kinds.iter().map(|kind| kind["name"].as_str().unwrap()).collect();
+    assert_eq!(named, ["esp32c3:switch", "esp32:relay8", "esp32:relay16"]);
+    let hashes: std::collections::BTreeSet<_> = kinds.iter().map(|kind| kind["image"].as_str()).collect();
+    assert_eq!(hashes.len(), 3, "three images: {summary}");
+    for kind in kinds {
+        assert!(kind["nodes"].as_u64() > Some(0) && kind["boot_new_image"] == kind["nodes"], "{kind}");
+    }
+    for node in summary["nodes"].as_array().unwrap() {
+        let kind = kinds.iter().find(|kind| {
+            kind["name"].as_str().unwrap().ends_with(&format!(":{}", node["type"].as_str().unwrap()))
+        });
+        assert_eq!(node["running"], kind.unwrap()["image"], "{node}");
+    }
+}
+
+#[test]
+fn nodes_with_the_base_update_by_patch_and_the_others_in_full() {
+    let output = demo(Path::new("."), &["--delta", "--mode", "direct", "--nodes", "4"]);
+    let summary = summary(&output);
+    assert!(output.status.success(), "{summary}");
+    let patch = &summary["patch"];
+    assert_eq!((patch["by_patch"].as_u64(), patch["in_full"].as_u64()), (Some(3), Some(1)), "{summary}");
+    let bytes = |name: &str| patch[name].as_u64().unwrap();
+    assert!(bytes("patch_bytes") < bytes("image_bytes") / 20, "{patch}");
+    // Each node fetches the release, too.
+    assert!(bytes("by_patch_bytes") < 3 * (bytes("patch_bytes") + 4096), "{patch}");
+    assert!(bytes("in_full_bytes") >= bytes("image_bytes"), "{patch}");
+    assert_eq!((summary["boot_new_image"].as_u64(), summary["nvs_unchanged"].as_u64()), (Some(4), Some(4)));
+}
+
+#[test]
+fn everything_goes_wrong_and_every_node_is_updated() {
+    let output =
+        rootcast(Path::new("."), &["demo", "--chaos", "--mode", "direct", "--nodes", "6", "--seed", "3"]);
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", text(&output.stderr));
+    assert!(printed.contains("All 6 nodes run 1.1.0, confirmed in"), "{printed}");
+    assert!(
+        printed.contains("6 boot the new image, 6 have their nvs untouched, nothing was written"),
+        "{printed}"
+    );
+    let survived =
+        printed.lines().find(|line| line.starts_with("Survived: ")).expect("it says what was survived");
+    for what in
+        ["power cut", "frames lost", "stalled download", "1 restart of the broker", "of the firmware host"]
+    {
+        assert!(survived.contains(what), "{survived}");
+    }
+    assert!(printed.contains("chaos    the broker restarts"), "{printed}");
+}
+
+#[test]
+fn a_mesh_too_small_for_what_is_to_be_shown_is_wrong_usage() {
+    for (mode, least) in [("--mixed", "7"), ("--delta", "4")] {
+        let stderr = common::fails(Path::new("."), 2, &["demo", mode, "--nodes", "3"]);
+        assert!(stderr.contains(&format!("{mode} needs at least {least} nodes")), "{stderr}");
+    }
+}
+
+#[test]
 fn a_web_page_in_place_of_an_image_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("page.bin"), "<!DOCTYPE html><html>Sign in</html>").unwrap();

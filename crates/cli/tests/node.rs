@@ -1,4 +1,4 @@
-//! `rootcast node`: a mesh of processes, with mosquitto as its broker and Python's HTTP server as its host.
+//! `rootcast node`: a mesh of processes, with mosquitto as its broker, and Python's HTTP server or nginx as its host.
 
 mod common;
 #[path = "common/mosquitto.rs"]
@@ -6,6 +6,7 @@ mod mosquitto;
 
 use common::{fails, rootcast, succeeds, text};
 use mosquitto::{Mosquitto, free_port};
+use rootcast_hosting::DevelopmentCa;
 use rootcast_image::{ChipId, writer::AppImageBuilder};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -146,6 +147,90 @@ fn a_mesh_of_processes_updates_from_a_plain_host_and_keeps_its_flash() {
     let again = node(folder, "leaf1", &["--root-address", &mesh]);
     wait_for(folder, "leaf1", "\"version\":\"1.2.0\"");
     drop(again);
+}
+
+/// nginx with TLS, which knows Range; `None`, with a printed reason, where it is not installed.
+fn nginx(folder: &Path, ca: &DevelopmentCa) -> Option<(Process, u16)> {
+    let (at, port) = (folder.display(), free_port());
+    let identity = ca.server_identity(&[]).unwrap();
+    fs::write(folder.join("chain.pem"), identity.chain_pem()).unwrap();
+    fs::write(folder.join("key.pem"), identity.key_pem()).unwrap();
+    let configuration = format!(
+        "daemon off; master_process off; pid {at}/nginx.pid; error_log {at}/nginx.log; events {{}}
+         http {{ access_log {at}/access.log; client_body_temp_path {at}/t1; proxy_temp_path {at}/t2;
+         fastcgi_temp_path {at}/t3; uwsgi_temp_path {at}/t4; scgi_temp_path {at}/t5;
+         server {{ listen 127.0.0.1:{port} ssl; root {at};
+         ssl_certificate {at}/chain.pem; ssl_certificate_key {at}/key.pem; }} }}"
+    );
+    fs::write(folder.join("nginx.conf"), configuration).unwrap();
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
+    let started = Command::new("nginx")
+        .env("PATH", path)
+        .args(["-c", "nginx.conf", "-e", "nginx.log", "-p"])
+        .arg(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(child) = started else {
+        println!("skipped: nginx is not installed (apt install nginx)");
+        return None;
+    };
+    let (process, deadline) = (Process(child), Instant::now() + PATIENCE);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        let log = fs::read_to_string(folder.join("nginx.log")).unwrap_or_default();
+        assert!(Instant::now() < deadline, "nginx does not listen: {log}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Some((process, port))
+}
+
+#[test]
+fn a_mesh_of_processes_updates_from_nginx_over_tls_by_one_mosquitto_pub() {
+    let Some(broker) = Mosquitto::start("allow_anonymous true\nlog_type all", |_| {}) else { return };
+    let folder = folder_with_apps();
+    let folder = folder.path();
+    let ca = DevelopmentCa::generate().unwrap();
+    let Some((_host, port)) = nginx(folder, &ca) else { return };
+    fs::write(folder.join("ca.pem"), ca.certificate_pem()).unwrap();
+    let (mesh, url) = (free_udp_address(), broker.url());
+    let names = ["root", "leaf1", "leaf2", "leaf3", "leaf4"];
+    let common = ["--ca", "ca.pem", "--allow-unsigned"];
+    let mut processes = Vec::new();
+    for name in names {
+        succeeds(folder, &["flash", "--app", "old.bin", "-o", &format!("{name}.flash")]);
+        let role: &[&str] = match name {
+            "root" => &["--root", "--broker", &url, "--listen", &mesh],
+            _ => &["--root-address", &mesh],
+        };
+        processes.push(node(folder, name, &[role, &common[..]].concat()));
+    }
+    names.iter().for_each(|name| wait_for(folder, name, "\"joined\":true"));
+
+    let reports = File::create(folder.join("reports.log")).unwrap();
+    let subscriber = Command::new("mosquitto_sub")
+        .args(["-p", &broker.port.to_string(), "-t", "/switch/ota/#", "-q", "1"])
+        .stdout(reports)
+        .spawn()
+        .expect("mosquitto_sub starts");
+    let _subscriber = Process(subscriber);
+    broker.wait_for_subscription("/switch/ota/#");
+    let image = format!("https://localhost:{port}/new.bin");
+    broker.publish("/switch/cmd/root", &format!(r#"{{"type":"ota_trigger","url":"{image}"}}"#));
+
+    let confirmed = || -> std::collections::BTreeSet<u64> {
+        let text = fs::read_to_string(folder.join("reports.log")).unwrap();
+        let reports = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let done = reports.filter(|report| report["state"] == "confirmed" && report["version"] == "1.1.0");
+        done.filter_map(|report| report["deviceId"].as_u64()).collect()
+    };
+    let deadline = Instant::now() + 4 * PATIENCE;
+    while confirmed().len() < names.len() {
+        let heard = fs::read_to_string(folder.join("reports.log")).unwrap();
+        assert!(Instant::now() < deadline, "not all confirmed:\n{heard}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let asked = fs::read_to_string(folder.join("access.log")).unwrap();
+    assert!(asked.matches("GET /new.bin HTTP/1.1").count() >= names.len(), "every node asked: {asked}");
 }
 
 #[test]

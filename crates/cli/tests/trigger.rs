@@ -97,8 +97,17 @@ fn a_broker_that_cannot_be_used_says_why_and_never_shows_the_password() {
     let stderr = fails(Path::new("."), 1, &[&trigger[..], &[&nobody]].concat());
     assert!(stderr.contains("ann@127.0.0.1") && stderr.contains("no connection"), "{stderr}");
     assert!(!stderr.contains("secret"), "{stderr}");
-    let stderr = fails(Path::new("."), 2, &[&trigger[..], &["ftp://ann:secret@broker"]].concat());
-    assert!(stderr.contains("begins with mqtt:// or mqtts://"), "{stderr}");
+    for (mistyped, expected) in [
+        ("ftp://ann:secret@broker", "begins with mqtt:// or mqtts://"),
+        ("mqtt://ann:secret", "port is a number"),
+        ("mqtt://ann:secret@broker:x", "port is a number"),
+        ("mqtt://ann:%secret@broker", "percent-encoded"),
+        ("mqtt://ann:secret@", "names a host"),
+    ] {
+        let stderr = fails(Path::new("."), 2, &[&trigger[..], &[mistyped]].concat());
+        assert!(stderr.contains(expected) && stderr.contains("--broker"), "{stderr}");
+        assert!(!stderr.contains("secret"), "{stderr}");
+    }
 
     let with_users = "allow_anonymous false\npassword_file users\nlog_type all";
     let Some(broker) = Mosquitto::start(with_users, |folder| make_user(folder, "ann", "s3:cret")) else {

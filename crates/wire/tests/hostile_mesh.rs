@@ -83,9 +83,13 @@ fn an_error_number_of_a_newer_version_reaches_the_reader_in_the_detail() {
     let mut frame = valid_frames().remove(1);
     // Behind the header: state, progress, flags, error.
     frame[19..21].copy_from_slice(&777u16.to_le_bytes());
-    let Body::Report(report) = Frame::parse(&frame).unwrap().body else { panic!() };
+    let read = Frame::parse(&frame).unwrap();
+    let Body::Report(report) = &read.body else { panic!() };
     assert_eq!(report.error, Some(rootcast_wire::ErrorCode::Unknown));
     assert_eq!(report.detail, "error 777: x");
+    let mut again = [0; rootcast_wire::frame::MAX_FRAME_BYTES];
+    let length = read.write(&mut again).unwrap();
+    assert_eq!(again[..length], frame[..], "whoever passes it on leaves the number as it was");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `rootcast demo`
 
 use crate::arguments;
-use crate::demo::{Evidence, Images, Stage, Wishes, keep};
+use crate::demo::{Evidence, Images, LOSS, Plan, Stage, Survived, Wishes, keep};
 use crate::error::Error;
 use crate::mqtt::{Link, Trust};
 use crate::output::Output;
@@ -15,6 +15,7 @@ use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, sleep};
 
 /// Update a whole virtual mesh on this machine, and watch it
@@ -26,15 +27,18 @@ use tokio::time::{Instant, sleep};
 #[command(after_help = "Examples:
   rootcast demo
   rootcast demo --nodes 200 --loss 0.1
-  rootcast demo --from v2.5.0.bin --to v2.5.1.bin --keep chips")]
+  rootcast demo --from v2.5.0.bin --to v2.5.1.bin --keep chips
+  rootcast demo --mixed
+  rootcast demo --delta
+  rootcast demo --chaos --seed 7")]
 pub struct Demo {
     /// Nodes in the mesh, the root among them
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
     nodes: u16,
 
-    /// Share of frames that each link of the mesh loses, 0 to 0.9
-    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = arguments::share)]
-    loss: f64,
+    /// Share of frames that each link of the mesh loses, 0 to 0.9 [default: 0, with --chaos 0.1]
+    #[arg(long, value_name = "P", value_parser = arguments::share)]
+    loss: Option<f64>,
 
     /// How the image travels: every node fetches it (direct), or the root does and the mesh shares it (spread)
     #[arg(long, value_parser = arguments::mode)]
@@ -52,7 +56,19 @@ pub struct Demo {
     #[arg(long, default_value = "ESP32-C3", value_parser = arguments::chip, conflicts_with = "from")]
     chip: ChipId,
 
-    /// Decides what is left to chance: MAC addresses, delays, losses
+    /// Two chips and three node types: one signed release, and each node takes its own image
+    #[arg(long, conflicts_with_all = ["from", "to", "chip", "delta"])]
+    mixed: bool,
+
+    /// Update by a patch: nodes that run the old image fetch it, every fourth runs another build and fetches the image
+    #[arg(long)]
+    delta: bool,
+
+    /// Let everything go wrong meanwhile: power, radio, broker, host, downloads
+    #[arg(long)]
+    chaos: bool,
+
+    /// Decides what is left to chance: MAC addresses, delays, losses, what goes wrong and when
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
@@ -68,6 +84,10 @@ const UPDATE_LIMIT: Duration = Duration::from_secs(900);
 /// How often the forming mesh is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Nodes that --mixed needs for three node types, and --delta for two base images.
+const LEAST_MIXED: u16 = 7;
+const LEAST_DELTA: u16 = 4;
+
 #[derive(Serialize)]
 struct Started<'a> {
     event: &'static str,
@@ -76,8 +96,13 @@ struct Started<'a> {
     broker: String,
     url: &'a str,
     image_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_bytes: Option<usize>,
     image_hash: Option<String>,
     key_digest: String,
+    /// Nodes of each kind, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kinds: Vec<(String, usize)>,
 }
 
 #[derive(Serialize)]
@@ -86,43 +111,38 @@ struct Ended<'a> {
     summary: &'a Summary,
     #[serde(flatten)]
     evidence: &'a Evidence,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    survived: Option<Survived>,
 }
 
 impl Demo {
     pub fn run(self, output: &mut Output) -> Result<(), Error> {
-        let images = Images::prepare(self.from.as_deref(), self.to.as_deref(), self.chip, self.mode)?;
+        let (from, to) = (self.from.as_deref(), self.to.as_deref());
+        let images = match (self.mixed, self.delta) {
+            (true, _) if self.nodes < LEAST_MIXED => return Err(too_few("--mixed", LEAST_MIXED)),
+            (_, true) if self.nodes < LEAST_DELTA => return Err(too_few("--delta", LEAST_DELTA)),
+            (true, _) => Images::for_mixed_mesh()?,
+            (_, true) => Images::with_patch(from, to, self.chip)?,
+            _ => Images::of_one_kind(from, to, self.chip, self.mode)?,
+        };
         arguments::runtime()?.block_on(self.play(&images, output))
     }
 
     async fn play(&self, images: &Images, output: &mut Output) -> Result<(), Error> {
-        let wishes = Wishes { nodes: self.nodes.into(), loss: self.loss, seed: self.seed };
+        let loss = self.loss.unwrap_or(if self.chaos { LOSS } else { 0.0 });
+        let wishes = Wishes { nodes: self.nodes.into(), loss, chaos: self.chaos, seed: self.seed };
         let stage = Stage::set(images, wishes).await?;
-        output.show(&Started {
-            event: "started",
-            nodes: self.nodes,
-            chip: images.chip.to_string(),
-            broker: stage.broker().to_string(),
-            url: &stage.url,
-            image_bytes: images.new.len(),
-            image_hash: images.new_hash.map(|hash| hash.to_string()),
-            key_digest: images.key.key_digest().to_string(),
-        })?;
+        output.show(&self.started(images, &stage))?;
         let followed = self.update(&stage, output).await;
         let (table, before, violations) = (stage.table.clone(), stage.before.clone(), stage.violations());
+        let survived = stage.survived();
         let mut machines = stage.strike().await;
         let (end, summary) = followed?;
-        let evidence = Evidence::find(
-            &mut machines,
-            &before,
-            &table,
-            images.new_hash,
-            |id| summary.says_updated(id),
-            violations,
-        );
+        let evidence = Evidence::find(&mut machines, &before, &table, images, &summary, violations);
         if let Some(folder) = &self.keep {
-            keep(folder, &machines, &images.new_name, &images.new)?;
+            keep(folder, &machines, images)?;
         }
-        output.show(&Ended { summary: &summary, evidence: &evidence })?;
+        output.show(&Ended { summary: &summary, evidence: &evidence, survived })?;
         let nodes = usize::from(self.nodes);
         match end {
             End::Interrupted => {
@@ -132,6 +152,26 @@ impl Demo {
             End::Done if summary.updated < nodes => Err(Error::NotUpdated { nodes: nodes - summary.updated }),
             End::Done if !evidence.flaws.is_empty() || evidence.forbidden_writes > 0 => Err(Error::Evidence),
             End::Done => Ok(()),
+        }
+    }
+
+    fn started<'a>(&self, images: &Images, stage: &'a Stage) -> Started<'a> {
+        let mut chips: Vec<String> = images.kinds.iter().map(|kind| kind.chip.to_string()).collect();
+        chips.dedup();
+        let of_kind = |index: usize| stage.before.iter().filter(|before| before.kind == index).count();
+        let kinds = images.kinds.iter().enumerate().map(|(index, kind)| (kind.name.clone(), of_kind(index)));
+        let only = images.kinds.first().filter(|_| images.kinds.len() == 1);
+        Started {
+            event: "started",
+            nodes: self.nodes,
+            chip: chips.join(" and "),
+            broker: stage.broker().to_string(),
+            url: &stage.url,
+            image_bytes: images.image_bytes(),
+            patch_bytes: images.patch.map(|sizes| sizes.patch),
+            image_hash: only.and_then(|kind| kind.new_hash).map(|hash| hash.to_string()),
+            key_digest: images.key.key_digest().to_string(),
+            kinds: if only.is_some() { Vec::new() } else { kinds.collect() },
         }
     }
 
@@ -153,10 +193,24 @@ impl Demo {
         link.publish(&topic, message.as_bytes()).await.map_err(failed)?;
         view.note(output, &format!("  trigger  {topic} {message}"))?;
         view.set_title(format!("Updating from {}", stage.url));
-        let ended =
-            follow(&mut link, &mut fleet, view, output, UPDATE_LIMIT, |fleet| stage.show(fleet)).await;
+        let (say, mut said) = unbounded_channel();
+        let chaos = async {
+            if self.chaos {
+                Plan::new(self.nodes.into(), self.seed).strike(stage, &say).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let look = |fleet: &mut Fleet| {
+            stage.show(fleet);
+            std::iter::from_fn(|| said.try_recv().ok()).collect()
+        };
+        let ended = tokio::select! {
+            ended = follow(&mut link, &mut fleet, view, output, UPDATE_LIMIT, look) => Some(ended),
+            () = chaos => None,
+        };
         link.close().await;
-        let (end, time) = ended?;
+        // Chaos goes on for ever.
+        let (end, time) = ended.unwrap_or(Ok((End::Interrupted, Duration::ZERO)))?;
         Ok((end, Summary::of(&fleet, time)))
     }
 
@@ -171,6 +225,10 @@ impl Demo {
         let _ = trigger.write_json(&mut message);
         message
     }
+}
+
+fn too_few(mode: &str, least: u16) -> Error {
+    Error::Usage(format!("{mode} needs at least {least} nodes"))
 }
 
 /// Waits until every node is in the mesh. False if somebody pressed Ctrl-C before.
@@ -193,15 +251,29 @@ async fn form(stage: &Stage, fleet: &mut Fleet, view: &mut View) -> Result<bool,
 impl fmt::Display for Started<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "A mesh of {} virtual {} nodes on this machine", self.nodes, self.chip)?;
+        if !self.kinds.is_empty() {
+            let kinds = self.kinds.iter().map(|(name, nodes)| format!("{nodes} {name}"));
+            writeln!(f, "  nodes    {}", kinds.collect::<Vec<_>>().join(", "))?;
+        }
         writeln!(f, "  broker   {}", self.broker)?;
-        writeln!(f, "  image    {} ({})", self.url, Bytes(self.image_bytes as u64))
+        match (self.patch_bytes, self.kinds.is_empty()) {
+            (Some(patch), _) => writeln!(
+                f,
+                "  release  {} (image {}, patch {})",
+                self.url,
+                Bytes(self.image_bytes as u64),
+                Bytes(patch as u64)
+            ),
+            (None, false) => writeln!(f, "  release  {}", self.url),
+            (None, true) => writeln!(f, "  image    {} ({})", self.url, Bytes(self.image_bytes as u64)),
+        }
     }
 }
 
 impl fmt::Display for Ended<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.summary)?;
-        let Evidence { boot_new_image, nvs_unchanged, forbidden_writes, flaws } = self.evidence;
+        let Evidence { boot_new_image, nvs_unchanged, forbidden_writes, flaws, kinds, patch } = self.evidence;
         write!(
             f,
             "Their flash says: {boot_new_image} boot the new image, {nvs_unchanged} have their nvs untouched"
@@ -209,6 +281,29 @@ impl fmt::Display for Ended<'_> {
         match forbidden_writes {
             0 => writeln!(f, ", nothing was written where it must not be.")?,
             times => writeln!(f, ", {times} writes where none may be.")?,
+        }
+        match patch {
+            Some(patch) => writeln!(
+                f,
+                "By patch: {} nodes fetched {}, {} less than {} images; in full, for want of the base: {} nodes, {}.",
+                patch.by_patch,
+                Bytes(patch.by_patch_bytes),
+                Bytes(patch.saved_bytes),
+                patch.by_patch,
+                patch.in_full,
+                Bytes(patch.in_full_bytes)
+            )?,
+            None => kinds.iter().try_for_each(|kind| {
+                let image = kind.image.as_deref().and_then(|hash| hash.get(..8)).unwrap_or("?");
+                writeln!(
+                    f,
+                    "  {:<16} {} of {} nodes boot image {image}",
+                    kind.name, kind.boot_new_image, kind.nodes
+                )
+            })?,
+        }
+        if let Some(survived) = self.survived {
+            writeln!(f, "{survived}")?;
         }
         flaws.iter().try_for_each(|flaw| writeln!(f, "  {flaw}"))
     }

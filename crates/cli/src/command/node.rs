@@ -46,7 +46,7 @@ pub struct NodeArguments {
     root: bool,
 
     /// The broker, for the root: mqtt://USER:PASSWORD@HOST:PORT or mqtts://…
-    #[arg(long, env = "ROOTCAST_BROKER", hide_env_values = true)]
+    #[arg(long, env = "ROOTCAST_BROKER", hide_env_values = true, value_parser = arguments::Broker)]
     broker: Option<BrokerAddress>,
 
     /// CA certificate (PEM) of a broker with TLS; without it, public CAs are trusted

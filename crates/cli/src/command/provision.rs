@@ -45,7 +45,7 @@ pub struct Provision {
     wifi_open: bool,
 
     /// The broker: mqtt://USER@HOST:PORT or mqtts://…; a password in it is taken too, best from ROOTCAST_BROKER
-    #[arg(long, value_name = "URL", env = "ROOTCAST_BROKER", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "ROOTCAST_BROKER", hide_env_values = true, value_parser = arguments::Broker)]
     broker: Option<BrokerAddress>,
 
     /// File with the broker's password; - for standard input

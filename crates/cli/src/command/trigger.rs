@@ -43,7 +43,7 @@ pub struct TriggerArguments {
     no_check: bool,
 
     /// The broker: mqtt://USER:PASSWORD@HOST:PORT or mqtts://…
-    #[arg(long, env = "ROOTCAST_BROKER", hide_env_values = true, default_value = "mqtt://127.0.0.1:1883")]
+    #[arg(long, env = "ROOTCAST_BROKER", hide_env_values = true, value_parser = arguments::Broker, default_value = "mqtt://127.0.0.1:1883")]
     broker: BrokerAddress,
 
     /// CA certificate (PEM) of a broker with TLS; without it, public CAs are trusted
@@ -223,7 +223,7 @@ impl TriggerArguments {
     ) -> Result<(), Error> {
         let mut fleet = Fleet::new(topics, targets, self.rollout.clone());
         let view = View::new(output, format!("Updating from {}", self.url));
-        let (end, time) = follow(link, &mut fleet, view, output, self.timeout, |_| {}).await?;
+        let (end, time) = follow(link, &mut fleet, view, output, self.timeout, |_| Vec::new()).await?;
         let summary = Summary::of(&fleet, time);
         output.show(&summary)?;
         match end {

@@ -4,13 +4,18 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`images`] | the image that runs and the one to be installed, made and signed on the spot |
+//! | [`release`] | the same as signed releases: for a mixed mesh, or with a patch |
 //! | [`stage`] | starts broker, host and mesh |
+//! | [`chaos`] | lets everything go wrong |
 //! | [`evidence`] | looks at the flash of every node afterwards, and keeps it if asked |
 
+mod chaos;
 mod evidence;
 mod images;
+mod release;
 mod stage;
 
+pub use chaos::{LOSS, Plan, Survived};
 pub use evidence::{Evidence, keep};
 pub use images::Images;
 pub use stage::{Stage, Wishes};

@@ -64,7 +64,7 @@ impl Fleet {
                 Err(_) => Change::Nothing,
             },
             Some(TopicKind::RootState) => match parse_status(payload) {
-                Ok(message) => self.hear_status(&message),
+                Ok(message) => self.hear_status(&message, now),
                 Err(_) => Change::Nothing,
             },
             _ => Change::Nothing,
@@ -79,7 +79,7 @@ impl Fleet {
         node.hear_report(report, now)
     }
 
-    fn hear_status(&mut self, message: &StatusMessage) -> Change {
+    fn hear_status(&mut self, message: &StatusMessage, now: Duration) -> Change {
         let status = match message {
             StatusMessage::Presence(presence) => {
                 self.root_connected = Some(presence.is_connected);
@@ -94,8 +94,9 @@ impl Fleet {
             self.mesh_size = status.peer_count.map(|peers| usize::from(peers) + 1).or(self.mesh_size);
         }
         let node = self.nodes.entry(id).or_insert_with(|| Node::new(id));
-        node.hear_status(status);
-        Change::Known
+        let before = node.state;
+        node.hear_status(status, now);
+        if node.state == before { Change::Known } else { Change::Step(id) }
     }
 
     /// Says how many nodes there are, where that is known.

@@ -23,14 +23,14 @@ pub enum End {
 }
 
 /// Follows an update until every node has come to its end, for at most `limit`. `look` is called again and again, to
-/// add what is known of the nodes from elsewhere.
+/// add what is known of the nodes from elsewhere; what it returns is shown as notes.
 pub async fn follow(
     link: &mut Link,
     fleet: &mut Fleet,
     mut view: View,
     output: &mut Output,
     limit: Duration,
-    mut look: impl FnMut(&mut Fleet),
+    mut look: impl FnMut(&mut Fleet) -> Vec<String>,
 ) -> Result<(End, Duration), Error> {
     let start = Instant::now();
     let mut redraw = interval(REDRAW);
@@ -49,7 +49,9 @@ pub async fn follow(
             },
             _ = redraw.tick() => {
                 let now = start.elapsed();
-                look(fleet);
+                for note in look(fleet) {
+                    view.note(output, &note)?;
+                }
                 view.redraw(fleet, now)?;
                 if fleet.is_done(now) {
                     return Ok((End::Done, now));

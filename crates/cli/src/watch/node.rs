@@ -136,7 +136,7 @@ impl Node {
     }
 
     /// Takes a status.
-    pub(super) fn hear_status(&mut self, status: &NodeStatus) {
+    pub(super) fn hear_status(&mut self, status: &NodeStatus, now: Duration) {
         self.is_root |= status.is_root;
         self.reports |= status.dialect == Dialect::Rootcast;
         if let Some(node_type) = &status.node_type {
@@ -148,6 +148,15 @@ impl Node {
             self.from = status.version.as_deref().map(harmless);
         }
         self.runs(status.running);
+        // The report may have been lost with the broker: a node that runs what was to be installed, and is at no step
+        // any more (a trial is one), has confirmed it.
+        let arrived = status.running.is_some() && status.running == self.target && status.state.is_none();
+        if arrived && self.state.is_some() && !self.is_final() {
+            self.state = Some(UpdateState::Confirmed);
+            self.error = None;
+            self.to = status.version.as_deref().map(harmless).or(self.to.take());
+            self.ended = Some(now);
+        }
     }
 
     fn runs(&mut self, image: Option<[u8; 32]>) {
@@ -203,7 +212,10 @@ impl Node {
             UpdateState::Confirmed => running.or(self.to.take()),
             _ => known(report.to_version.as_deref()).or(self.to.take()),
         };
-        self.bytes = if report.bytes > 0 { report.bytes } else { self.bytes };
+        // After a restart a node knows how long its image is, not what it fetched of it.
+        let forgotten = self.bytes > 0
+            && matches!(report.state, UpdateState::Trial | UpdateState::Confirmed | UpdateState::RolledBack);
+        self.bytes = if report.bytes > 0 && !forgotten { report.bytes } else { self.bytes };
         self.meter.retain(|(time, bytes)| now.saturating_sub(*time) <= RATE_WINDOW && *bytes <= self.bytes);
         self.meter.push((now, self.bytes));
         self.began.get_or_insert(now);

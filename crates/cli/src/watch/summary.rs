@@ -102,6 +102,11 @@ impl Summary {
         self.nodes.iter().any(|line| line.id == id.0 && line.updated)
     }
 
+    /// Bytes that this node fetched.
+    pub fn bytes_of(&self, id: NodeId) -> u32 {
+        self.nodes.iter().find(|line| line.id == id.0).map_or(0, |line| line.bytes)
+    }
+
     /// One sentence.
     pub fn sentence(&self) -> String {
         let (all, time) = (self.updated + self.not_updated, seconds(Duration::from_secs_f64(self.seconds)));

@@ -215,6 +215,21 @@ fn confirmed_without_the_new_image_is_no_success() {
 }
 
 #[test]
+fn a_last_report_that_got_lost_is_made_good_by_the_nodes_status() {
+    let runs = |running, state| {
+        move |status: &mut NodeStatus| (status.running, status.state) = (Some(running), state)
+    };
+    let mesh = Mesh::new().report(1, 1, UpdateState::Restarting, |_| {}).at(9);
+    let outcome = |mesh: &Mesh| mesh.fleet.node(id(1)).unwrap().outcome();
+    let mesh = mesh.status(1, Dialect::Rootcast, runs(OLD, None));
+    assert_eq!(outcome(&mesh), Outcome::Unfinished, "the old image again says nothing yet");
+    let mesh = mesh.status(1, Dialect::Rootcast, runs(NEW, Some(UpdateState::Trial)));
+    assert_eq!(outcome(&mesh), Outcome::Unfinished, "it is still on trial");
+    let mesh = mesh.status(1, Dialect::Rootcast, runs(NEW, None));
+    assert_eq!(outcome(&mesh), Outcome::Updated);
+}
+
+#[test]
 fn watching_ends_when_every_node_that_the_root_knows_has_come_to_its_end() {
     let root_knows = |peers| {
         move |status: &mut NodeStatus| {

@@ -69,12 +69,17 @@ impl Mosquitto {
             .stdout(Stdio::piped())
             .spawn()
             .expect("mosquitto_sub starts");
+        self.wait_for_subscription(topic);
+        Subscriber(subscriber)
+    }
+
+    /// Waits until somebody has subscribed to this with QoS 1; the log has to say so (`log_type all`).
+    pub fn wait_for_subscription(&self, topic: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.log().contains(&format!("{topic} (QoS 1)")) {
             assert!(Instant::now() < deadline, "mosquitto_sub does not subscribe: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        Subscriber(subscriber)
     }
 
     /// Publishes with mosquitto_pub.

@@ -41,6 +41,9 @@ const TO_IS_VERSION: u8 = 1 << 4;
 const FROM: u8 = 1 << 5;
 const TO: u8 = 1 << 6;
 
+/// What stands before the number of a code that this version does not know, in the detail.
+const FOREIGN: &str = "error ";
+
 /// How much of the detail is kept before an optional version is.
 const DETAIL_FLOOR: usize = 48;
 
@@ -56,7 +59,8 @@ impl Report {
         let fixed = 51 + target.map_or(0, |t| t.len());
         let texts = 3 + self.node_type.name().len() + self.version.len() + self.rollout.len();
         let mut room = out.room().checked_sub(fixed + texts + 1).ok_or(Short)?;
-        let floor = self.detail.len().min(DETAIL_FLOOR);
+        let (error, detail) = self.error_number();
+        let floor = detail.len().min(DETAIL_FLOOR);
         let mut optional = |version: &Option<Version>, same: u8, follows: u8| match version {
             None => 0,
             Some(version) if *version == self.version => same,
@@ -71,7 +75,7 @@ impl Report {
         flags |= optional(&self.from_version, FROM_IS_VERSION, FROM);
 
         out.put(&[self.state.number(), self.progress, flags])?;
-        out.u16(self.error.map_or(0, |error| error.number()))?;
+        out.u16(error)?;
         out.put(&[self.attempt, self.layer])?;
         out.u64(self.parent.0)?;
         out.u32(self.bytes)?;
@@ -88,8 +92,22 @@ impl Report {
         if flags & TO != 0 {
             write_text(out, self.to_version.as_deref().unwrap_or_default())?;
         }
-        let detail = cut_to::<{ super::MAX_DETAIL_BYTES }>(&self.detail, room);
+        let detail = cut_to::<{ super::MAX_DETAIL_BYTES }>(detail, room);
         write_text(out, &detail)
+    }
+
+    /// The error's number, 0 for none, and the detail without it. A code that this version does not know was read into
+    /// the detail: it goes on as the number that it came as.
+    fn error_number(&self) -> (u16, &str) {
+        let whole = (self.error.map_or(0, ErrorCode::number), self.detail.as_str());
+        if self.error != Some(ErrorCode::Unknown) {
+            return whole;
+        }
+        let named = self.detail.strip_prefix(FOREIGN).and_then(|rest| rest.split_once(": "));
+        match named.and_then(|(number, rest)| Some((number.parse().ok()?, rest))) {
+            Some((number, rest)) if number != 0 && ErrorCode::from_number(number).is_none() => (number, rest),
+            _ => whole,
+        }
     }
 
     pub(crate) fn read_compact(device: NodeId, reader: &mut Reader<'_>) -> Result<Self, FrameError> {
@@ -125,7 +143,7 @@ impl Report {
         let error = (number != 0).then(|| {
             ErrorCode::from_number(number).unwrap_or_else(|| {
                 // A code of a newer version: the number is what a reader can look up.
-                detail = cut_format(format_args!("error {number}: {detail}"));
+                detail = cut_format(format_args!("{FOREIGN}{number}: {detail}"));
                 ErrorCode::Unknown
             })
         });

@@ -59,11 +59,21 @@ impl<'a> Fleet<'a> {
     /// # Errors
     /// [`FleetError`].
     pub fn machines(&self, topology: &Topology) -> Result<Vec<Machine>, FleetError> {
+        let all: Vec<usize> = (0..topology.members.len()).collect();
+        self.machines_of(topology, &all)
+    }
+
+    /// The machines of some of a topology's nodes, by their indices, where a mesh has nodes of several kinds.
+    ///
+    /// # Errors
+    /// [`FleetError`].
+    pub fn machines_of(&self, topology: &Topology, indices: &[usize]) -> Result<Vec<Machine>, FleetError> {
         let Self { table, flash_bytes, app, .. } = *self;
         let common = Factory { flash_bytes, table, app, nvs: None, bootloader: None }.build()?;
         let nvs = table.nvs().ok_or(FactoryError::NoNvsPartition)?;
         let random = Random::new(self.seed);
-        let machines = topology.members.iter().enumerate().map(|(index, member)| {
+        let members = indices.iter().filter_map(|index| Some((*index, topology.members.get(*index)?)));
+        let machines = members.map(|(index, member)| {
             let provisioning = Provisioning {
                 node_id: member.id,
                 node_type: member.node_type.clone(),

@@ -1,9 +1,11 @@
 //! Each failure of a server, provoked on a real one, ends in its own code, and the node keeps running its image.
 
+use crate::operator::Operator;
 use crate::scene::Scene;
 use rootcast_hosting::DevelopmentCa;
 use rootcast_hosting::faults::{CertificateFault, Fault, FaultSource};
 use rootcast_hosting::host::HostOptions;
+use rootcast_image::PartitionTable;
 use rootcast_wire::{ErrorCode, UpdateState};
 
 /// Triggers an update on a root alone and says how it ended.
@@ -68,6 +70,8 @@ async fn every_fault_of_an_http_server_has_its_own_code_or_is_survived() {
         (Fault { gzip: true, ..Fault::default() }, Some(ErrorCode::HttpContentEncoding)),
         (Fault { stall_after: Some(100), ..Fault::default() }, Some(ErrorCode::DownloadStalled)),
         (Fault { cut_after: Some(100), ..Fault::default() }, Some(ErrorCode::ConnectionLost)),
+        (Fault { content_length: Some(70_000), ..Fault::default() }, Some(ErrorCode::ConnectionLost)),
+        (Fault { content_length: Some(60_000), ..Fault::default() }, Some(ErrorCode::Truncated)),
         (Fault { content: Some(vec![b'<'; 5000].into()), ..Fault::default() }, Some(ErrorCode::NotAnImage)),
         (Fault { cut_after: Some(30_000), ..Fault::default() }, None),
         (Fault { no_content_length: true, ..Fault::default() }, None),
@@ -97,6 +101,28 @@ async fn a_server_that_is_not_there_or_speaks_otherwise_is_named() {
     ] {
         assert_eq!(outcome(good, |_| url.to_owned()).await, Some(code), "{url}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_failed_downloads_leave_otadata_as_it_was() {
+    let fault = Fault { cut_after: Some(30_000), no_range: true, ..Fault::default() };
+    let host = |options: HostOptions, _: &DevelopmentCa| options.with_faults(FaultSource::always(fault));
+    let mut scene = Scene::new(1, host).await;
+    let id = scene.topology.members[0].id;
+    for time in 1..=3 {
+        let url = fw(&scene);
+        scene.operator.trigger(&url).await;
+        let failed = |operator: &Operator| {
+            let reports = operator.reports.get(&id).into_iter().flatten();
+            reports.filter(|report| report.state == UpdateState::Failed).count() == time
+        };
+        scene.operator.hear_until(failed).await;
+    }
+    let table = PartitionTable::default_4mb();
+    let otadata = table.otadata().map(|it| it.offset..it.offset + it.size).unwrap();
+    let machine = scene.swarm.stop().await.remove(0).expect("the node did not panic");
+    let found = machine.board.flash.sectors().bytes(otadata);
+    assert!(found.iter().all(|byte| *byte == 0xFF), "as the factory left it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 mod failures;
 mod mesh;
+mod nginx;
 mod operator;
 mod peers;
 mod scene;

@@ -1,6 +1,7 @@
 //! One message updates a mesh.
 
 use crate::scene::Scene;
+use rootcast_hosting::faults::{Fault, FaultSource, RequestView};
 use rootcast_node::Colour;
 use rootcast_wire::UpdateState;
 use rootcast_world::body::behaviour::Behaviour;
@@ -64,4 +65,24 @@ async fn when_a_root_loses_power_the_broker_tells_its_last_will() {
         .await;
     let old = scene.old.clone();
     scene.finish(&old).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pre_signed_url_of_1500_bytes_leads_every_node_to_the_image() {
+    let signature = "5".repeat(1_400);
+    let expected =
+        format!("/fw.bin?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=900&X-Amz-Signature={signature}");
+    let path = expected.clone();
+    // As S3 does it: whoever has not the whole signature is turned away.
+    let doorman = move |request: &RequestView<'_>| {
+        let status = (request.target != expected).then_some(403);
+        Fault { status, ..Fault::default() }
+    };
+    let mut scene = Scene::new(5, |options, _| options.with_faults(FaultSource::from_fn(doorman))).await;
+    let url = scene.host.url(&path);
+    assert!(url.len() > 1_500);
+    scene.operator.trigger(&url).await;
+    scene.run_until_all(UpdateState::Confirmed).await;
+    let new = scene.new.clone();
+    scene.finish(&new).await;
 }

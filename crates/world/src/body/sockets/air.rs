@@ -2,20 +2,37 @@
 
 use super::port::{Ear, MeshPort, ToMesh};
 use crate::body::radio::Radio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+/// Frames counted while they are carried.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Sent over a link.
+    pub sent: AtomicU64,
+    /// Lost on it.
+    pub lost: AtomicU64,
+}
+
 /// Starts the radios of `nodes` nodes.
-pub(super) fn start(radio: Radio, nodes: usize) -> (Vec<MeshPort>, JoinHandle<()>) {
+pub(super) fn start(radio: Radio, nodes: usize) -> (Vec<MeshPort>, JoinHandle<()>, Arc<Counters>) {
     // Unbounded: a node that speaks is never held up; what it says is bounded by the core's own pacing.
     let (to_mesh, said) = mpsc::unbounded_channel();
     let (ports, ears) = (0..nodes).map(|node| MeshPort::new(node, to_mesh.clone())).unzip();
-    (ports, tokio::spawn(carry(radio, said, ears)))
+    let counters = Arc::new(Counters::default());
+    (ports, tokio::spawn(carry(radio, said, ears, Arc::clone(&counters))), counters)
 }
 
-async fn carry(mut radio: Radio, mut said: mpsc::UnboundedReceiver<(usize, ToMesh)>, ears: Vec<Ear>) {
+async fn carry(
+    mut radio: Radio,
+    mut said: mpsc::UnboundedReceiver<(usize, ToMesh)>,
+    ears: Vec<Ear>,
+    counters: Arc<Counters>,
+) {
     let begin = Instant::now();
     loop {
         let now_ms = begin.elapsed().as_millis() as u64;
@@ -43,5 +60,8 @@ async fn carry(mut radio: Radio, mut said: mpsc::UnboundedReceiver<(usize, ToMes
             Some((node, ToMesh::Down)) => radio.down(now_ms, node),
             Some((node, ToMesh::Frame { to, bytes })) => radio.send(now_ms, node, to, &bytes),
         }
+        let (sent, lost) = radio.mesh().tally();
+        counters.sent.store(sent, Ordering::Relaxed);
+        counters.lost.store(lost, Ordering::Relaxed);
     }
 }

@@ -136,6 +136,8 @@ impl NodeRunner {
         let mut reset = ResetReason::PowerOn;
         loop {
             let end = self.live(reset).await;
+            // An armed cut takes the power away inside the operation that it hits.
+            let in_flash = !self.machine.has_power();
             self.machine.reset();
             self.port.tell(ToMesh::Down);
             let pause = match end {
@@ -148,7 +150,11 @@ impl NodeRunner {
                 End::PowerLost(off) => {
                     reset = ResetReason::PowerOn;
                     self.machine.stop();
-                    self.show(|view| view.power = PowerView::Off);
+                    self.show(|view| {
+                        view.power = PowerView::Off;
+                        view.power_cuts += 1;
+                        view.cuts_in_flash += u32::from(in_flash);
+                    });
                     off
                 }
                 // Until somebody takes its power away and gives it back.
@@ -173,6 +179,7 @@ impl NodeRunner {
                         Some(Command::CutInFlash(cut)) => self.machine.board.flash.cut_power_at(cut),
                         Some(Command::CutPower(off)) => {
                             reset = ResetReason::PowerOn;
+                            self.show(|view| view.power_cuts += 1);
                             sleep(off).await;
                             break;
                         }

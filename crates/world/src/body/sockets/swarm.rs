@@ -10,6 +10,7 @@ use crate::machine::Machine;
 use crate::random::Random;
 use rootcast_node::spread::Pace;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -24,6 +25,7 @@ const SCHEDULING_MS: u32 = 2;
 pub struct Swarm {
     nodes: Vec<NodeHandle>,
     air: JoinHandle<()>,
+    frames: Arc<air::Counters>,
 }
 
 impl Swarm {
@@ -41,10 +43,10 @@ impl Swarm {
             machine.settings_mut().pace = pace_of_pages;
         }
         let radio = Radio::new(topology, link, pace, &Random::new(options.seed));
-        let (ports, air) = air::start(radio, machines.len());
+        let (ports, air, frames) = air::start(radio, machines.len());
         let options = Arc::new(options);
         let start = |(machine, port)| NodeRunner::start(machine, port, &options);
-        Self { nodes: machines.into_iter().zip(ports).map(start).collect(), air }
+        Self { nodes: machines.into_iter().zip(ports).map(start).collect(), air, frames }
     }
 
     /// Every node as it is now, and as it changes, in the topology's order.
@@ -57,6 +59,12 @@ impl Swarm {
     #[must_use]
     pub fn views(&self) -> Vec<NodeView> {
         self.nodes.iter().map(|node| node.view().borrow().clone()).collect()
+    }
+
+    /// Frames sent over a link of the mesh, and lost on it, so far.
+    #[must_use]
+    pub fn frames(&self) -> (u64, u64) {
+        (self.frames.sent.load(Ordering::Relaxed), self.frames.lost.load(Ordering::Relaxed))
     }
 
     /// Does something to one node.

@@ -78,6 +78,10 @@ pub struct NodeView {
     pub version: String,
     /// How often the node has started.
     pub starts: u32,
+    /// How often its power went.
+    pub power_cuts: u32,
+    /// How many of those were inside a flash operation.
+    pub cuts_in_flash: u32,
     /// Rules that the node broke on its flash: must be 0.
     pub violations: u64,
 }
@@ -106,6 +110,8 @@ impl NodeView {
             running: None,
             version: String::new(),
             starts: 0,
+            power_cuts: 0,
+            cuts_in_flash: 0,
             violations: 0,
         }
     }
