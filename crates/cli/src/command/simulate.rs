@@ -22,11 +22,11 @@ use std::path::PathBuf;
   rootcast simulate scenarios/house.toml
   rootcast simulate scenarios/school.toml --compare direct,unicast-tree,mupgrade,spread --svg school.svg
   rootcast simulate scenarios/dense-room.toml --seed 7 --json
-  rootcast nodes --json | rootcast simulate - --image-bytes 900K     how long would my mesh take
+  rootcast simulate nodes.json --image-bytes 900K                    how long would my mesh take
 
 Exit status 1 if spreading leaves a node without the image that is within reach.")]
 pub struct Simulate {
-    /// The scenario, a TOML file; or the nodes of a mesh that is there, as rootcast nodes --json lists them (deviceId,
+    /// The scenario, a TOML file; or the nodes of a mesh that is there, a JSON list of what their status says (deviceId,
     /// parentId, rssi); - for standard input
     scenario: PathBuf,
 
