@@ -1,0 +1,268 @@
+//! What an operator expects to happen.
+
+use crate::fleet::{Fate, NEW, OLD, STEP, World, mesh};
+use rootcast_rollout::retry::retry;
+use rootcast_rollout::window::Window;
+use rootcast_rollout::{Limits, Phase, Running, Spec, State, Wave, WaveSize, assign, plan};
+use rootcast_wire::NodeId;
+
+fn spec() -> Spec {
+    Spec { soak_s: 20, deadline_s: 600, answer_s: 30, ..Spec::default() }
+}
+
+fn three_layers() -> World {
+    World::new(spec(), mesh("home", 1, &[2, 4]))
+}
+
+#[test]
+fn a_rollout_goes_from_the_leaves_to_the_root_and_succeeds() {
+    let mut world = three_layers();
+    world.run(200);
+    assert_eq!(world.rollout.phase, Phase::Succeeded, "{:?}", world.log);
+    assert_eq!(world.states(State::Succeeded), 7);
+    assert_eq!(world.triggers.len(), 7, "each once");
+    let order: Vec<u64> = world.triggers.iter().map(|(_, id, _)| id.0).collect();
+    assert_eq!(order.last(), Some(&1), "the root is last: {order:?}");
+    let at = |id| order.iter().position(|it| *it == id);
+    assert!(at(2) > at(7), "2 carries the layer below: {order:?}");
+}
+
+#[test]
+fn an_image_that_crashes_stops_in_the_canary_and_the_rest_is_never_triggered() {
+    let mut world = three_layers();
+    for id in 1..=7 {
+        world.fate(id, Fate::RollsBack);
+    }
+    world.run(200);
+    assert_eq!(world.rollout.phase, Phase::Stopped);
+    assert_eq!(world.triggers.len(), 1, "{:?}", world.triggers);
+    assert_eq!((world.states(State::RolledBack), world.states(State::Aborted)), (1, 6));
+    let reason = world.log.last().unwrap();
+    assert_eq!(reason, "stopped: 1 of 1 in the canary failed, 0 allowed: 1 × rolled back (trial_crashed)");
+}
+
+#[test]
+fn a_node_that_only_says_done_is_no_success() {
+    let mut world = three_layers();
+    let canary = assign(&world.rollout.spec, &world.release, &world.fleet).assigned[0].node;
+    world.fate(canary.0, Fate::Lies);
+    world.run(200);
+    assert_eq!(world.rollout.phase, Phase::Stopped);
+    assert_eq!(world.state(canary.0), State::Failed);
+}
+
+#[test]
+fn a_node_that_dies_is_lost_and_counts() {
+    let mut world = three_layers();
+    let canary = assign(&world.rollout.spec, &world.release, &world.fleet).assigned[0].node;
+    world.fate(canary.0, Fate::Dies);
+    world.run(200);
+    assert_eq!((world.rollout.phase, world.state(canary.0)), (Phase::Stopped, State::Lost));
+    assert!(world.log[0].contains("fell silent while"), "{:?}", world.log);
+}
+
+#[test]
+fn a_deaf_node_is_reminded_and_then_failed() {
+    let mut world = three_layers();
+    let canary = assign(&world.rollout.spec, &world.release, &world.fleet).assigned[0].node;
+    world.fate(canary.0, Fate::Deaf);
+    world.run(200);
+    assert_eq!(world.triggers.iter().filter(|(_, id, _)| *id == canary).count(), 5);
+    assert_eq!(world.state(canary.0), State::Failed);
+}
+
+#[test]
+fn nothing_begins_after_a_pause_and_a_resume_goes_on() {
+    let mut world = three_layers();
+    world.run(3);
+    let before = world.triggers.len();
+    (world.rollout.phase, world.is_paused) = (Phase::Paused, true);
+    world.run(50);
+    assert_eq!(world.triggers.len(), before);
+    assert_eq!(world.states(State::Succeeded), before, "what was going on came to its end");
+    (world.rollout.phase, world.is_paused) = (Phase::Running, false);
+    world.run(200);
+    assert_eq!(world.rollout.phase, Phase::Succeeded);
+}
+
+#[test]
+fn an_abort_drops_what_has_not_switched_and_keeps_what_has() {
+    let mut world =
+        World::new(Spec { waves: vec![Wave::of(WaveSize::Rest)], ..spec() }, mesh("home", 1, &[8]));
+    world.run(2);
+    world.rollout.phase = Phase::Aborted;
+    world.run(200);
+    assert!(world.rollout.has_ended());
+    assert_eq!(world.states(State::Aborted), 9);
+    assert!(world.fleet.nodes.values().all(|node| node.running == Some(Running::Image(OLD))));
+}
+
+#[test]
+fn a_retry_is_for_the_failed_only() {
+    let mut world = three_layers();
+    world.rollout.spec.waves = vec![Wave { max_failures: 7, ..Wave::of(WaveSize::Rest) }];
+    for update in world.rollout.updates.values_mut() {
+        update.wave = 0;
+    }
+    world.fate(7, Fate::Fails);
+    world.fate(6, Fate::Fails);
+    world.run(200);
+    assert_eq!(world.rollout.phase, Phase::Partial);
+    world.fates.clear();
+    let (before, now) = (world.triggers.len(), world.now);
+    assert_eq!(retry(&mut world.rollout, now), [NodeId(6), NodeId(7)]);
+    world.run(200);
+    assert_eq!(world.rollout.phase, Phase::Succeeded, "{:?}", world.log);
+    let again: Vec<_> = world.triggers[before..].iter().map(|(_, id, attempt)| (id.0, *attempt)).collect();
+    assert_eq!(again, [(6, 2), (7, 2)]);
+}
+
+#[test]
+fn a_node_that_is_away_gets_its_update_when_it_returns() {
+    let mut world = three_layers();
+    world.fleet.nodes.get_mut(&NodeId(7)).unwrap().online = false;
+    world.run(100);
+    assert_eq!((world.rollout.phase, world.states(State::Succeeded)), (Phase::Running, 6));
+    world.fleet.nodes.get_mut(&NodeId(7)).unwrap().online = true;
+    world.run(100);
+    assert_eq!((world.rollout.phase, world.states(State::Succeeded)), (Phase::Succeeded, 7));
+}
+
+#[test]
+fn a_node_that_stays_away_is_skipped_when_the_rollouts_life_ends() {
+    let mut world = three_layers();
+    world.rollout.spec.life_s = 2_000;
+    world.fleet.nodes.get_mut(&NodeId(7)).unwrap().online = false;
+    world.run(300);
+    assert_eq!((world.rollout.phase, world.state(7)), (Phase::Partial, State::Skipped));
+    assert!(world.rollout.updates[&NodeId(7)].reason.contains("away"));
+}
+
+#[test]
+fn nobody_begins_where_there_is_no_way_to_a_root() {
+    let mut world = three_layers();
+    world.fleet.nodes.get_mut(&NodeId(1)).unwrap().online = false;
+    world.run(50);
+    assert!(world.triggers.is_empty());
+    let holds = plan(&world.rollout, &world.fleet, world.now).holds;
+    assert!(holds.contains_key("no root of its mesh is present"), "{holds:?}");
+}
+
+#[test]
+fn a_mesh_that_gets_worse_is_held() {
+    let mut world = World::new(spec(), mesh("home", 1, &[20]));
+    world.run(2);
+    let before = world.triggers.len();
+    for id in 18..=21 {
+        world.fleet.nodes.get_mut(&NodeId(id)).unwrap().online = false;
+    }
+    world.run(30);
+    assert_eq!(world.triggers.len(), before);
+    let holds = plan(&world.rollout, &world.fleet, world.now).holds;
+    assert!(holds.keys().any(|reason| reason.contains("mesh home got worse: 4")), "{holds:?}");
+    for id in 18..=21 {
+        world.fleet.nodes.get_mut(&NodeId(id)).unwrap().online = true;
+    }
+    world.run(200);
+    assert_eq!(world.rollout.phase, Phase::Succeeded);
+}
+
+#[test]
+fn a_leaf_that_moves_below_a_parent_of_an_earlier_wave_changes_places_with_it() {
+    let mut world = World::new(spec(), mesh("home", 1, &[4]));
+    let canary = assign(&world.rollout.spec, &world.release, &world.fleet).assigned[0].node;
+    let other = NodeId(canary.0 + 1);
+    world.fleet.nodes.get_mut(&other).unwrap().parent = Some(canary);
+    world.run(200);
+    assert_eq!(world.rollout.phase, Phase::Succeeded, "{:?}", world.log);
+    assert_eq!(world.triggers[0].1, other);
+    assert_eq!(world.triggers.len(), 5);
+}
+
+#[test]
+fn triggers_wait_for_a_maintenance_window() {
+    let mut world = three_layers();
+    // 1 000 000 000 ms after 1970 is 1970-01-12T13:46:40Z.
+    world.rollout.spec.windows = vec![Window { days: vec![], from: "14:00".into(), to: "15:00".into() }];
+    world.run(70);
+    assert!(world.triggers.is_empty());
+    world.run(300);
+    assert_eq!(world.rollout.phase, Phase::Succeeded);
+    assert!(world.triggers.iter().all(|(at, ..)| (840..900).contains(&(at.0 / 60_000 % 1440))));
+}
+
+#[test]
+fn a_schedule_is_kept() {
+    let mut world = three_layers();
+    world.rollout.spec.start_at = Some(1_000_500);
+    world.run(49);
+    assert_eq!((world.rollout.phase, world.triggers.len()), (Phase::Scheduled, 0));
+    world.run(200);
+    assert_eq!(world.rollout.phase, Phase::Succeeded);
+}
+
+#[test]
+fn limits_hold_in_every_mesh_and_in_all_together() {
+    let mut nodes = mesh("a", 1, &[9]);
+    nodes.extend(mesh("b", 101, &[9]));
+    nodes.extend(mesh("c", 201, &[3, 6]));
+    let limits = Limits { total: 7, per_mesh: 3, per_subtree: 2, max_parallel: None };
+    let waves = vec![Wave::of(WaveSize::Percent(10)), Wave::of(WaveSize::Rest)];
+    let mut world = World::new(Spec { limits, waves, ..spec() }, nodes);
+    world.run(500);
+    assert_eq!((world.rollout.phase, world.states(State::Succeeded)), (Phase::Succeeded, 30));
+}
+
+#[test]
+fn a_dry_run_says_who_gets_what_and_who_not_and_why() {
+    let mut nodes = mesh("home", 1, &[6]);
+    nodes.get_mut(&NodeId(2)).unwrap().chip = Some(9);
+    nodes.get_mut(&NodeId(3)).unwrap().chip = None;
+    nodes.get_mut(&NodeId(4)).unwrap().running = Some(Running::Image(NEW));
+    nodes.get_mut(&NodeId(5)).unwrap().version = Some("1.2.0".into());
+    nodes.get_mut(&NodeId(6)).unwrap().slot_bytes = Some(900_000);
+    nodes.get_mut(&NodeId(7)).unwrap().online = false;
+    let world = World::new(spec(), nodes);
+    let assignment = assign(&world.rollout.spec, &world.release, &world.fleet);
+    let who: Vec<u64> = assignment.assigned.iter().map(|it| it.node.0).collect();
+    assert_eq!(who, [1, 7]);
+    assert_eq!(assignment.assigned[1].note.as_deref(), Some("it is away"));
+    let why: Vec<&str> = assignment.unassigned.iter().map(|it| it.reason.as_str()).collect();
+    assert_eq!(
+        why,
+        [
+            "the release has no image for a switch with chip 9",
+            "its chip is not known: let the rollout assume it (assume_chip), if the image is for this board",
+            "it runs this image already",
+            "it runs 1.2.0, which is newer than 1.1.0: say allow_downgrade, if that is meant",
+            "its update slot has 900000 bytes, the image has 1000000",
+        ]
+    );
+}
+
+#[test]
+fn time_that_jumps_back_starts_nothing_and_ends_nothing() {
+    let mut world = three_layers();
+    world.run(4);
+    let (ends, triggers) = (world.states(State::Succeeded), world.triggers.len());
+    world.now = rootcast_rollout::Moment(world.now.0 - 3_600_000);
+    world.step();
+    assert_eq!((world.states(State::Succeeded), world.triggers.len()), (ends, triggers));
+}
+
+#[test]
+fn who_does_not_listen_starts_nobody_and_calls_nobody_lost() {
+    let mut world = three_layers();
+    world.run(4);
+    let triggers = world.triggers.len();
+    world.fleet.listening_since = None;
+    world.now = world.now.after(STEP * 360);
+    world.step();
+    assert_eq!(
+        (world.triggers.len(), world.states(State::Lost), world.states(State::Failed)),
+        (triggers, 0, 0)
+    );
+    world.fleet.listening_since = Some(world.now);
+    world.run(200);
+    assert_eq!(world.rollout.phase, Phase::Succeeded, "{:?}", world.log);
+}
