@@ -157,7 +157,7 @@ fn nginx(folder: &Path, ca: &DevelopmentCa) -> Option<(Process, u16)> {
     fs::write(folder.join("key.pem"), identity.key_pem()).unwrap();
     let configuration = format!(
         "daemon off; master_process off; pid {at}/nginx.pid; error_log {at}/nginx.log; events {{}}
-         http {{ access_log {at}/access.log; client_body_temp_path {at}/t1; proxy_temp_path {at}/t2;
+         http {{ access_log {at}/access.log; ssl_protocols TLSv1.3; client_body_temp_path {at}/t1; proxy_temp_path {at}/t2;
          fastcgi_temp_path {at}/t3; uwsgi_temp_path {at}/t4; scgi_temp_path {at}/t5;
          server {{ listen 127.0.0.1:{port} ssl; root {at};
          ssl_certificate {at}/chain.pem; ssl_certificate_key {at}/key.pem; }} }}"

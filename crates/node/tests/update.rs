@@ -149,6 +149,7 @@ fn what_cannot_run_here_is_refused_before_anything_is_erased() {
         .size(50_000)
         .build()
         .unwrap();
+    let wrong_and_large = AppImageBuilder::new(ChipId::ESP32).size(1_500_000).build().unwrap();
     let mut merged = vec![0xFF; 4096];
     merged.extend_from_slice(&image("1.0.1", 50_000));
     for (file, code) in [
@@ -157,7 +158,8 @@ fn what_cannot_run_here_is_refused_before_anything_is_erased() {
         (merged, "merged_factory_image"),
         (b"<!DOCTYPE html><title>Log in</title>".repeat(200), "not_an_image"),
         (image("1.0.0", 40_000), "same_image"),
-        (vec![0xE9; 1_441_793], "image_too_large"),
+        (image("1.0.1", 1_441_808), "image_too_large"),
+        (wrong_and_large, "wrong_chip"),
         (vec![], "not_an_image"),
     ] {
         let mut lone = triggered(file);

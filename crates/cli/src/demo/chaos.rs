@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep_until};
 pub const LOSS: f64 = 0.1;
 /// Blows fall between these moments after the trigger, in milliseconds.
 const BLOWS: (u64, u64) = (700, 12_000);
+/// Cuts inside flash operations are armed earlier: later there are no more of them.
+const FLASH_BLOWS: (u64, u64) = (300, 5_000);
 /// How long power is away after a blow, in milliseconds.
 const POWER_OFF: (u64, u64) = (300, 2_500);
 /// How long a server stays away in a restart, in milliseconds.
@@ -74,7 +76,8 @@ impl Plan {
         let mut random = Random::new(seed).fork(0x000C_4A05);
         let mut blows = Vec::new();
         let mut add = |random: &mut Random, blow: Blow| {
-            blows.push((Duration::from_millis(random.between(BLOWS.0, BLOWS.1)), blow));
+            let (first, last) = if matches!(blow, Blow::Flash(..)) { FLASH_BLOWS } else { BLOWS };
+            blows.push((Duration::from_millis(random.between(first, last)), blow));
         };
         for node in 0..nodes {
             if node == 0 || random.chance(0.5) {

@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(name("build/app.bin", "1.2.0"), "app-1.2.0-esp32c3-2d711642.bin");
         assert_eq!(name("app-1.2.0.bin", "1.2.0"), "app-1.2.0-esp32c3-2d711642.bin");
         assert_eq!(name("my app.bin", "v1 (dirty)"), "my-app-v1--dirty-esp32c3-2d711642.bin");
-        assert_eq!(name("..bin", ""), "bin-esp32c3-2d711642.bin");
+        assert_eq!(name("..bin", ""), "app-esp32c3-2d711642.bin");
         assert_eq!(
             patch_name("app-2d711642.bin", &[7; 32], b"x"),
             "app-2d711642-from-07070707-2d711642.patch"

@@ -173,7 +173,8 @@ impl Updater {
             return Ok(());
         }
         if let Some(size) = info.size {
-            if size > slot.size {
+            // A whole file shows its first page before: what it is for says more than how large it is.
+            if info.start > 0 && size > slot.size {
                 let (code, detail) = too_large(size, slot.size);
                 return Err(Failure::refusal(code, detail));
             }
@@ -400,6 +401,10 @@ fn check_first_page<P: Platform>(
     };
     let target = context.settings.target(layout.staging.map_or(0, |(_, slot)| slot.size));
     check_header(header, verifier.descriptor(), &target).map_err(|error| refuse(&error))?;
+    if let Some(size) = job.size.filter(|size| *size > target.slot_size) {
+        let (code, detail) = too_large(size, target.slot_size);
+        return Err(Failure::refusal(code, detail));
+    }
     let Some(descriptor) = verifier.descriptor() else {
         return Err(Failure::refusal(ErrorCode::Truncated, Detail::new()));
     };

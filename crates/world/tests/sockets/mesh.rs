@@ -69,7 +69,7 @@ async fn when_a_root_loses_power_the_broker_tells_its_last_will() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pre_signed_url_of_1500_bytes_leads_every_node_to_the_image() {
-    let signature = "5".repeat(1_400);
+    let signature = "5".repeat(1_450);
     let expected =
         format!("/fw.bin?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=900&X-Amz-Signature={signature}");
     let path = expected.clone();

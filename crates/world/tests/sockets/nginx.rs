@@ -75,7 +75,7 @@ fn configuration(at: &Path, identities: &[ServerIdentity], ports: &[u16]) -> Str
     let at_text = at.display();
     let mut text = format!(
         "daemon off; master_process off; pid {at_text}/pid; error_log {at_text}/error.log; events {{}}\n\
-         http {{ access_log off; client_body_temp_path {at_text}/body; proxy_temp_path {at_text}/proxy;\n\
+         http {{ access_log off; ssl_protocols TLSv1.3; client_body_temp_path {at_text}/body; proxy_temp_path {at_text}/proxy;\n\
          fastcgi_temp_path {at_text}/fastcgi; uwsgi_temp_path {at_text}/uwsgi; scgi_temp_path {at_text}/scgi;\n"
     );
     for (number, (identity, port)) in identities.iter().zip(ports).enumerate() {
