@@ -21,7 +21,7 @@
 /**
  * Bytes of memory that a node needs: what rootcast_start wants at least, aligned to 8.
  */
-#define ROOTCAST_BYTES (112 * 1024)
+#define ROOTCAST_BYTES (76 * 1024)
 
 /**
  * What a function answers.
@@ -269,7 +269,7 @@ typedef struct rootcast_settings_t {
    */
   uint32_t trial_deadline_ms;
   /**
-   * Bytes of heap are the caller's business; this is the chip: CONFIG_IDF_FIRMWARE_CHIP_ID.
+   * ESP-IDF's number for the chip: CONFIG_IDF_FIRMWARE_CHIP_ID.
    */
   uint16_t chip;
   /**

@@ -143,23 +143,23 @@ fn three_failed_downloads_leave_the_boot_record_as_it_was() {
 #[test]
 fn what_cannot_run_here_is_refused_before_anything_is_erased() {
     let wrong_chip = AppImageBuilder::new(ChipId::ESP32).version("1.0.1").size(50_000).build().unwrap();
+    let large_for_another = AppImageBuilder::new(ChipId::ESP32).size(1_500_000).build().unwrap();
     let new_revision = AppImageBuilder::new(ChipId::ESP32C3)
         .version("1.0.1")
         .revisions(300, 399)
         .size(50_000)
         .build()
         .unwrap();
-    let wrong_and_large = AppImageBuilder::new(ChipId::ESP32).size(1_500_000).build().unwrap();
     let mut merged = vec![0xFF; 4096];
     merged.extend_from_slice(&image("1.0.1", 50_000));
     for (file, code) in [
         (wrong_chip, "wrong_chip"),
+        (large_for_another, "wrong_chip"),
         (new_revision, "chip_revision"),
         (merged, "merged_factory_image"),
         (b"<!DOCTYPE html><title>Log in</title>".repeat(200), "not_an_image"),
         (image("1.0.0", 40_000), "same_image"),
-        (image("1.0.1", 1_441_808), "image_too_large"),
-        (wrong_and_large, "wrong_chip"),
+        (vec![0xE9; 1_441_793], "image_too_large"),
         (vec![], "not_an_image"),
     ] {
         let mut lone = triggered(file);

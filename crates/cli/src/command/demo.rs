@@ -56,7 +56,7 @@ pub struct Demo {
     #[arg(long, default_value = "ESP32-C3", value_parser = arguments::chip, conflicts_with = "from")]
     chip: ChipId,
 
-    /// Two chips and three node types: one signed release, and each node takes its own image
+    /// Two chips and three node types: one signed release, and each node fetches its own image (--mode direct)
     #[arg(long, conflicts_with_all = ["from", "to", "chip", "delta"])]
     mixed: bool,
 
@@ -219,7 +219,8 @@ impl Demo {
         let mut trigger = Trigger::new();
         // The URL was made here and is short.
         let _ = trigger.url.push_str(url);
-        trigger.mode = self.mode;
+        // Of two chips, each node fetches its own image: sharing two at once takes a mesh too long to be watched.
+        trigger.mode = self.mode.or(self.mixed.then_some(Mode::Direct));
         let mut message = String::new();
         // Writing to a String cannot fail.
         let _ = trigger.write_json(&mut message);

@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -33,7 +34,7 @@ static struct sockaddr_in address_of(unsigned index)
 
 static const uint8_t *mac_of(unsigned index)
 {
-    static uint8_t mac[6];
+    static _Thread_local uint8_t mac[6];
     memcpy(mac, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(2 * index + 2)}, 6);
     return mac;
 }
@@ -78,15 +79,21 @@ esp_err_t esp_mesh_get_routing_table(mesh_addr_t *table, int bytes, int *count)
     return ESP_OK;
 }
 
-static void open_air(void)
+static void bind_air(void)
 {
-    if (air >= 0) return;
     air = socket(AF_INET, SOCK_DGRAM, 0);
     struct sockaddr_in own = address_of(host_index());
     if (bind(air, (struct sockaddr *)&own, sizeof own) != 0) {
         perror("the mesh's port");
         abort();
     }
+}
+
+/* Whichever task is first to send or receive. */
+static void open_air(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, bind_air);
 }
 
 /* As in ESP-WIFI-MESH, a missing destination means the root, and nobody else. */

@@ -172,20 +172,15 @@ impl Updater {
             // What follows is checked when the image comes out of it.
             return Ok(());
         }
-        if let Some(size) = info.size {
-            // A whole file shows its first page before: what it is for says more than how large it is.
-            if info.start > 0 && size > slot.size {
-                let (code, detail) = too_large(size, slot.size);
-                return Err(Failure::refusal(code, detail));
-            }
-            if let Some(wanted) =
+        // A file that is too large is not refused before its first page: an image for another chip is called that.
+        if let Some(size) = info.size.filter(|size| *size <= slot.size)
+            && let Some(wanted) =
                 job.trigger.size.filter(|wanted| *wanted != size && job.origin.plan().is_none())
-            {
-                return Err(Failure::refusal(
-                    ErrorCode::SizeMismatch,
-                    detail!("file has {size} bytes, not {wanted}"),
-                ));
-            }
+        {
+            return Err(Failure::refusal(
+                ErrorCode::SizeMismatch,
+                detail!("file has {size} bytes, not {wanted}"),
+            ));
         }
         if info.start == 0 {
             // The whole file comes. Pages already on flash are compared with it, byte by byte.
@@ -293,13 +288,16 @@ impl Updater {
             return Err(Failure { error: code.into(), detail, refused: false });
         }
         if page == 0 {
-            check_first_page(
-                self.page.get(..length).unwrap_or(&[]),
-                job,
-                &self.bad_images,
-                &self.layout,
-                context,
-            )?;
+            let first = self.page.get(..length).unwrap_or(&[]);
+            let checked = check_first_page(first, job, &self.bad_images, &self.layout, context);
+            match (checked, job.size.filter(|size| *size > slot.size)) {
+                (Err(failure), Some(_)) if failure.error.code == ErrorCode::WrongChip => return Err(failure),
+                (_, Some(size)) => {
+                    let (code, detail) = too_large(size, slot.size);
+                    return Err(Failure::refusal(code, detail));
+                }
+                (checked, None) => checked?,
+            }
         }
         self.page.get_mut(length..).unwrap_or_default().fill(0xFF);
         self.write_page(slot, page, context)?;
@@ -401,10 +399,6 @@ fn check_first_page<P: Platform>(
     };
     let target = context.settings.target(layout.staging.map_or(0, |(_, slot)| slot.size));
     check_header(header, verifier.descriptor(), &target).map_err(|error| refuse(&error))?;
-    if let Some(size) = job.size.filter(|size| *size > target.slot_size) {
-        let (code, detail) = too_large(size, target.slot_size);
-        return Err(Failure::refusal(code, detail));
-    }
     let Some(descriptor) = verifier.descriptor() else {
         return Err(Failure::refusal(ErrorCode::Truncated, Detail::new()));
     };

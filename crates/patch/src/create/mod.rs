@@ -171,19 +171,28 @@ pub fn create_with_progress(
             .map(|it| it.join().unwrap_or_else(|panic| resume_unwind(panic)))
             .collect::<Vec<_>>()
     });
-    let mut best: Option<Created> = None;
+    let mut failed = CreateError::DoesNotApply(PatchError::Corrupt("nothing was tried"));
+    let mut usable = Vec::new();
     for made in made {
-        let made = made?;
-        if best.as_ref().is_none_or(|b| made.patch.len() < b.patch.len()) {
-            best = Some(made);
+        match made {
+            Ok(made) => usable.push(made),
+            Err(error) => failed = error,
         }
     }
-    let best = best.ok_or(CreateError::DoesNotApply(PatchError::Corrupt("nothing was tried")))?;
-    let made = apply(&best.patch, old).map_err(CreateError::DoesNotApply)?;
-    if made != new {
-        return Err(CreateError::DoesNotApply(PatchError::Corrupt("the result differs")));
+    usable.sort_by_key(|made| made.patch.len());
+    for made in usable {
+        match apply(&made.patch, old) {
+            Ok(result) if result == new => return Ok(made),
+            Ok(_) => failed = CreateError::DoesNotApply(PatchError::Corrupt("the result differs")),
+            Err(error) => failed = CreateError::DoesNotApply(error),
+        }
     }
-    Ok(best)
+    if options.understand_code {
+        // Whatever confused the understanding of code: as plain bytes, any two files have a patch.
+        let plain = Options { understand_code: false, ..*options };
+        return create_with_progress(old, new, &plain, tell);
+    }
+    Err(failed)
 }
 
 /// Walks over the new image for one alignment.

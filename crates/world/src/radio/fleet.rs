@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn addresses_are_read_as_numbers_and_as_text() {
         let nodes =
-            r#"[{"deviceId":"24:6f:28:00:00:01"},{"deviceId":40052116422658,"parentId":"246f28000001"}]"#;
+            r#"[{"deviceId":"24:6f:28:00:00:01"},{"deviceId":40059831058434,"parentId":"246f28000001"}]"#;
         assert_eq!(parents(nodes), [(0x246f_2800_0001, None), (0x246f_2800_0002, Some(0x246f_2800_0001))]);
     }
 
