@@ -196,7 +196,7 @@ fn wait_until(reached: impl Fn() -> bool, what: &str, folder: &Path) {
 }
 
 #[test]
-#[ignore = "takes minutes, as nodes are as patient here as in a house: --run-ignored all"]
+#[ignore = "takes minutes, and fails: the leaves are confirmed, but the root does not restart"]
 fn a_mesh_of_c_programs_refuses_a_stranger_and_takes_an_update_to_its_confirmation() {
     if !peers_are_there() {
         return;
@@ -275,18 +275,9 @@ fn a_mesh_of_c_programs_refuses_a_stranger_and_takes_an_update_to_its_confirmati
     trigger(stranger);
     wait_until(|| all_ended_with("failed", "certificate_unknown_ca"), "the stranger to be refused", folder);
     trigger(trusted);
-    // The root restarts last, after as much as ten minutes of patience: its image stands verified by now.
-    let leaves_are_confirmed = || {
-        let reports = reports(&heard);
-        let has = |index: u16, state: &str| {
-            let steps = reports.get(&((2_u64 << 40) + 2 * u64::from(index) + 2));
-            steps.is_some_and(|steps| steps.iter().any(|(reported, _)| reported == state))
-        };
-        (1..NODES).all(|index| has(index, "confirmed")) && has(0, "installed")
-    };
-    wait_until(leaves_are_confirmed, "every leaf to be confirmed, and the root to have the image", folder);
+    wait_until(|| all_ended_with("confirmed", ""), "every node to be confirmed", folder);
 
-    for index in 1..NODES {
+    for index in 0..NODES {
         let after = std::fs::read(folder.join(format!("{index}.flash"))).unwrap();
         assert_eq!(after[0x170000..0x170000 + new.len()], new[..], "node {index} has the new image in ota_1");
         assert_eq!(after[..0xE000], flash[..0xE000], "node {index}: bootloader, table and nvs are untouched");
