@@ -18,17 +18,9 @@ const FIRST_PAGE: usize = PAGE_BYTES as usize;
 /// Notes everything about the content, in the order in which a node meets it.
 pub(super) fn judge(downloaded: &Downloaded, options: &CheckOptions, notes: &mut Notes<'_>) {
     let content = downloaded.content.as_slice();
-    // A node compares the announced size with its slot before the first byte, and counts where none is announced.
     let size = downloaded.info.size.map_or(content.len() as u64, u64::from);
-    if size > u64::from(options.slot_size) {
-        let over = size - u64::from(options.slot_size);
-        let found = format!("{size} bytes, {over} more than the slot of {}", options.slot_size);
-        notes.fail(StepId::Size, ErrorCode::ImageTooLarge, found);
-    } else {
-        let free = u64::from(options.slot_size) - size;
-        notes.ok(StepId::Size, format!("{size} bytes, {free} below the slot of {}", options.slot_size));
-    }
-    if let Some(wanted) = options.expected_size.filter(|wanted| u64::from(*wanted) != size) {
+    let over = size.checked_sub(u64::from(options.slot_size)).filter(|over| *over > 0);
+    if let Some(wanted) = options.expected_size.filter(|wanted| u64::from(*wanted) != size && over.is_none()) {
         notes.fail(
             StepId::Digest,
             ErrorCode::SizeMismatch,
@@ -36,6 +28,17 @@ pub(super) fn judge(downloaded: &Downloaded, options: &CheckOptions, notes: &mut
         );
     }
     let begins_right = note_beginning(content, options, notes);
+    // After the first page: what an image is for says more than how large it is.
+    match over {
+        Some(over) => {
+            let found = format!("{size} bytes, {over} more than the slot of {}", options.slot_size);
+            notes.fail(StepId::Size, ErrorCode::ImageTooLarge, found);
+        }
+        None => {
+            let free = u64::from(options.slot_size) - size;
+            notes.ok(StepId::Size, format!("{size} bytes, {free} below the slot of {}", options.slot_size));
+        }
+    }
     if !downloaded.whole {
         return;
     }

@@ -313,7 +313,7 @@ async fn check_and_node_agree_on_every_fault_of_a_file() {
     let served = passable();
     let good = image("1.1.0", 64_000);
     let html = b"<!DOCTYPE html><html>Build failed</html>".to_vec();
-    let files: [(&'static str, Vec<u8>, StepId, ErrorCode); 8] = [
+    let files: [(&'static str, Vec<u8>, StepId, ErrorCode); 9] = [
         ("page.bin", html, StepId::Structure, E::NotAnImage),
         ("empty.bin", Vec::new(), StepId::Structure, E::NotAnImage),
         ("merged.bin", vec![0xFF; 70_000], StepId::Structure, E::MergedFactoryImage),
@@ -322,6 +322,7 @@ async fn check_and_node_agree_on_every_fault_of_a_file() {
         ("hash.bin", flipped(&good, good.len() - 5), StepId::Hash, E::HashMismatch),
         ("s3.bin", image_for(ChipId::ESP32S3, "1.1.0", 64_000), StepId::Chip, E::WrongChip),
         ("large.bin", image("1.1.0", 1_500_000), StepId::Size, E::ImageTooLarge),
+        ("large-s3.bin", image_for(ChipId::ESP32S3, "1.1.0", 1_500_000), StepId::Chip, E::WrongChip),
     ];
     for (name, content, ..) in &files {
         put(served.path(), name, content);
