@@ -20,7 +20,8 @@ pub(super) fn judge(downloaded: &Downloaded, options: &CheckOptions, notes: &mut
     let content = downloaded.content.as_slice();
     let size = downloaded.info.size.map_or(content.len() as u64, u64::from);
     let over = size.checked_sub(u64::from(options.slot_size)).filter(|over| *over > 0);
-    if let Some(wanted) = options.expected_size.filter(|wanted| u64::from(*wanted) != size && over.is_none()) {
+    if let Some(wanted) = options.expected_size.filter(|wanted| u64::from(*wanted) != size && over.is_none())
+    {
         notes.fail(
             StepId::Digest,
             ErrorCode::SizeMismatch,
