@@ -196,7 +196,6 @@ fn wait_until(reached: impl Fn() -> bool, what: &str, folder: &Path) {
 }
 
 #[test]
-#[ignore = "takes minutes, and fails: the leaves are confirmed, but the root does not restart"]
 fn a_mesh_of_c_programs_refuses_a_stranger_and_takes_an_update_to_its_confirmation() {
     if !peers_are_there() {
         return;

@@ -415,8 +415,9 @@ impl<const PEERS: usize> Root<PEERS> {
         now >= self.unsettled_until && !self.lacking(now, settings) && !self.peers.iter().any(at_work)
     }
 
-    /// When [`Root::wish`] may have something new to say.
-    pub(crate) fn deadline(&self, now: Instant, settings: &Settings) -> Option<Instant> {
+    /// When [`Root::wish`] may have something new to say, or a cast may no longer be held back. `looked_at` is when that
+    /// was last looked at: what is repeated counts from there, so that a deadline is a moment and not always ahead.
+    pub(crate) fn deadline(&self, now: Instant, looked_at: Instant, settings: &Settings) -> Option<Instant> {
         let cast = self.cast.as_ref()?;
         let over = now.since(cast.since) > u64::from(settings.cast_lifetime_ms);
         if cast.next_fragment.is_some() {
@@ -426,8 +427,8 @@ impl<const PEERS: usize> Root<PEERS> {
             // Grants and the root's own restart are looked at once a second while an update runs.
             let working =
                 self.peers.iter().any(|peer| !matches!(peer.progress, Progress::Over | Progress::None));
-            return working.then(|| now.after(1_000));
+            return working.then(|| looked_at.after(1_000));
         }
-        Some(cast.next_round.max(now.after(50)))
+        Some(cast.next_round.max(looked_at.after(50)))
     }
 }

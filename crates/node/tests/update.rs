@@ -3,7 +3,7 @@
 mod support;
 
 use rootcast_image::{ChipId, OtaState, writer::AppImageBuilder};
-use rootcast_node::ResetReason;
+use rootcast_node::{Input, ResetReason};
 use support::{Lone, Server, image};
 
 const TRIGGER: &str = r#"{"type":"ota_trigger","url":"https://firmware.example/fw.bin"}"#;
@@ -42,6 +42,28 @@ fn one_trigger_takes_a_node_from_the_old_image_to_the_new_one_with_either_bootlo
         lone.settle(60_000);
         assert_eq!(lone.version(), "1.0.1");
     }
+}
+
+#[test]
+fn a_body_that_asks_for_the_deadline_each_time_and_keeps_none_gets_the_same_update() {
+    let mut lone = triggered(image("1.0.1", 50_000));
+    lone.forgetful = Some(100);
+    lone.settle(60_000);
+    assert_eq!(lone.states().last().unwrap(), "confirmed", "{:?}", lone.states());
+}
+
+#[test]
+fn such_a_body_begins_a_trigger_that_was_held_back_when_its_time_has_come() {
+    let mut lone = Lone::running(&image("1.0.0", 40_000));
+    lone.server = Server::with(image("1.0.1", 50_000));
+    lone.forgetful = Some(20);
+    lone.join();
+    lone.node.handle(lone.now, Input::WallClock { unix_s: 1_800_000_000 }, &mut lone.board);
+    lone.trigger(&TRIGGER.replace('}', r#","not_before":1800000030}"#));
+    lone.run(29_000);
+    assert_eq!((lone.version().as_str(), lone.server.requests.len()), ("1.0.0", 0));
+    lone.settle(60_000);
+    assert_eq!(lone.version(), "1.0.1", "{:?}", lone.states());
 }
 
 #[test]

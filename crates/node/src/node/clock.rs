@@ -3,6 +3,9 @@
 use super::*;
 use crate::mutation::{self, Mutation};
 
+/// How often a root that has its image looks whether it may restart, in milliseconds.
+const ROOT_LOOK_MS: u64 = 250;
+
 impl<const PEERS: usize> Node<PEERS> {
     pub(super) fn look_after_trial<P: Platform>(&mut self, now: Instant, platform: &mut P) {
         let Some(trial) = &self.trial else { return };
@@ -36,17 +39,20 @@ impl<const PEERS: usize> Node<PEERS> {
     }
 
     /// When [`Node::handle_timeout`] wants to be called, at the latest.
+    ///
+    /// As long as nothing happens, the answer does not move with `now`: a body that keeps it and one that asks each time
+    /// come to the same.
     #[must_use]
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         let trial = self
             .trial
             .as_ref()
-            .map(|trial| if now < trial.earliest { trial.earliest } else { trial.deadline });
+            .map(|trial| if self.looked_at < trial.earliest { trial.earliest } else { trial.deadline });
         let mut deadline = earliest(self.updater.deadline(now, &self.settings), trial);
         if self.settings.is_root {
-            deadline = earliest(deadline, self.root.deadline(now, &self.settings));
+            deadline = earliest(deadline, self.root.deadline(now, self.looked_at, &self.settings));
             if self.updater.is_installed() {
-                deadline = earliest(deadline, Some(now.after(250)));
+                deadline = earliest(deadline, Some(self.looked_at.after(ROOT_LOOK_MS)));
             }
         } else {
             deadline = earliest(deadline, self.in_flight.as_ref().map(|in_flight| in_flight.repeat_at));
@@ -70,6 +76,7 @@ impl<const PEERS: usize> Node<PEERS> {
 
     /// Time has passed: does what is due, at most a page's worth of work at a time.
     pub fn handle_timeout<P: Platform>(&mut self, now: Instant, platform: &mut P) {
+        self.looked_at = now;
         self.with_updater(now, platform, |updater, context| updater.on_timeout(context));
         self.look_after_trial(now, platform);
         if self.updater.is_waiting() {

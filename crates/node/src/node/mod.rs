@@ -80,6 +80,8 @@ pub struct Node<const PEERS: usize = MAX_PEERS> {
     spread_from_running: bool,
     source: Option<Source>,
     installed_at: Option<Instant>,
+    /// The last time that [`Node::handle_timeout`] looked what is due.
+    looked_at: Instant,
     sequence: u32,
     in_flight: Option<InFlight>,
     hello_at: Instant,
@@ -179,6 +181,7 @@ impl<const PEERS: usize> Node<PEERS> {
             spread_from_running: false,
             source: None,
             installed_at: None,
+            looked_at: now,
             sequence: platform.random() & 0x3FFF_FFFF,
             in_flight: None,
             hello_at: now,
