@@ -69,6 +69,8 @@ fn a_mesh_shares_an_image_that_its_root_fetched() {
     let summary = summary(&output);
     assert!(output.status.success(), "{summary}");
     assert_eq!(summary["boot_new_image"], 4);
+    let (fetched, shared) = (summary["bytes"].as_u64().unwrap(), summary["shared_bytes"].as_u64().unwrap());
+    assert!(shared > 29 * fetched / 10, "{shared} bytes heard from neighbours, {fetched} fetched");
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn a_real_image_for_another_chip_is_refused_by_every_node_for_its_chip() {
 
 #[test]
 fn in_a_mixed_mesh_one_release_brings_each_node_its_own_image() {
-    let output = demo(Path::new("."), &["--mixed", "--mode", "direct", "--nodes", "7"]);
+    let output = demo(Path::new("."), &["--mixed", "--nodes", "7"]);
     let summary = summary(&output);
     assert!(output.status.success(), "{summary}");
     let started = &objects(&output)[0];

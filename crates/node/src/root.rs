@@ -23,8 +23,33 @@ const GRANT_MS: u64 = 10_000;
 /// nothing else moves.
 const SOURCE_PATIENCE_MS: u64 = 20_000;
 
-/// Stands for the chip of a node that takes no pages from its neighbours.
-const TAKES_NO_PAGES: u16 = u16::MAX;
+/// What decides which nodes can share pages: the chip, until a node says which file it is to install.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+struct Kind(u16);
+
+impl Kind {
+    /// Nothing is known of the node yet.
+    const UNKNOWN: Self = Self(0);
+    /// The node takes no pages from its neighbours.
+    const TAKES_NO_PAGES: Self = Self(u16::MAX);
+    /// Set in the kind that a file makes; those of chips are below.
+    const OF_FILE: u16 = 0x8000;
+
+    /// Chip ids are small numbers, and the ESP32's is 0.
+    const fn of_chip(chip: u16) -> Self {
+        Self((chip & 0x3FFF) + 1)
+    }
+
+    /// 15 bits of a file's hash tell the few files of one release apart.
+    const fn of_file(file: u16) -> Self {
+        let kind = file | Self::OF_FILE;
+        Self(if kind == u16::MAX { kind - 1 } else { kind })
+    }
+
+    const fn is_of_file(self) -> bool {
+        self.0 & Self::OF_FILE != 0 && self.0 != Self::TAKES_NO_PAGES.0
+    }
+}
 
 /// How often a cast is repeated at first and at most, in milliseconds.
 const CAST_REPEAT_MS: (u64, u64) = (400, 15_000);
@@ -57,23 +82,26 @@ enum Progress {
 }
 
 /// What is kept of a node: a chip's root has one of these for each.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Peer {
     heard: Instant,
     /// The node id's 48 bits, big-endian.
     id: [u8; 6],
     layer: u8,
-    /// The chip that it runs on; 0 while it has not said so, [`TAKES_NO_PAGES`] if it does not share.
-    chip: u16,
+    /// [`Kind::UNKNOWN`] until it says so.
+    chip: Kind,
+    /// [`Kind::UNKNOWN`] until it asks to download a file that a release named.
+    file: Kind,
     progress: Progress,
     cast_id: CastId,
     /// When it was told to begin, in milliseconds; wraps, as it matters for seconds only.
     granted_ms: u32,
-    /// Sequence of the last report that was passed on, so that a repeated one is not.
+    /// Sequence of the last report that was passed on, so that a repeated one is not; [`NO_REPORT`] before the first.
     last_report: u32,
-    /// Whether there was such a report.
-    has_reported: bool,
 }
+
+/// Nodes count from below 2^30 on: no report of theirs has this sequence.
+const NO_REPORT: u32 = u32::MAX;
 
 const _: () = assert!(size_of::<Peer>() <= 32);
 
@@ -84,7 +112,22 @@ const fn short_id(node: NodeId) -> [u8; 6] {
 
 impl Peer {
     fn new(node: NodeId) -> Self {
-        Self { id: short_id(node), ..Self::default() }
+        Self {
+            heard: Instant(0),
+            id: short_id(node),
+            layer: 0,
+            chip: Kind::UNKNOWN,
+            file: Kind::UNKNOWN,
+            progress: Progress::None,
+            cast_id: CastId::default(),
+            granted_ms: 0,
+            last_report: NO_REPORT,
+        }
+    }
+
+    /// What it can share with others.
+    fn kind(&self) -> Kind {
+        if self.chip != Kind::TAKES_NO_PAGES && self.file != Kind::UNKNOWN { self.file } else { self.chip }
     }
 
     fn node(&self) -> NodeId {
@@ -114,6 +157,19 @@ pub(crate) struct RootMoment {
     pub is_source: bool,
     /// The chip that these pages are for.
     pub chip: u16,
+    /// The first two bytes of the hash of the file that a release told the root to install; 0 if none did.
+    pub file: u16,
+}
+
+impl RootMoment {
+    /// Whether the root's pages are not for this node.
+    fn is_foreign(&self, peer: &Peer) -> bool {
+        match peer.kind() {
+            Kind::UNKNOWN => false,
+            kind if kind.is_of_file() && self.file != 0 => kind != Kind::of_file(self.file),
+            _ => peer.chip != Kind::of_chip(self.chip),
+        }
+    }
 }
 
 /// The root's view of its mesh.
@@ -189,6 +245,7 @@ impl<const PEERS: usize> Root<PEERS> {
         });
         for peer in &mut self.peers {
             peer.progress = Progress::None;
+            peer.file = Kind::UNKNOWN;
         }
     }
 
@@ -221,7 +278,7 @@ impl<const PEERS: usize> Root<PEERS> {
         let caught_up = peer.cast_id != cast_id && Some(cast_id) == active;
         peer.cast_id = cast_id;
         peer.layer = hello.layer;
-        peer.chip = if hello.can_spread { hello.chip } else { TAKES_NO_PAGES };
+        peer.chip = if hello.can_spread { Kind::of_chip(hello.chip) } else { Kind::TAKES_NO_PAGES };
         if caught_up {
             self.news = now;
         } else if active.is_some_and(|active| active.is_newer_than(cast_id))
@@ -238,10 +295,14 @@ impl<const PEERS: usize> Root<PEERS> {
         node: NodeId,
         cast_id: CastId,
         purpose: StartPurpose,
+        file: u16,
         now: Instant,
     ) {
         if let Some(peer) = self.peer(node, now) {
             peer.cast_id = cast_id;
+            if file != 0 {
+                peer.file = Kind::of_file(file);
+            }
             match peer.progress {
                 _ if purpose == StartPurpose::Restart => peer.progress = Progress::AskingToRestart,
                 Progress::Granted if peer.since_grant(now) < 1_000 => {}
@@ -274,8 +335,8 @@ impl<const PEERS: usize> Root<PEERS> {
             _ => Progress::Over,
         };
         peer.progress = progress;
-        let fresh = !peer.has_reported || peer.last_report != sequence;
-        (peer.last_report, peer.has_reported) = (sequence, true);
+        let fresh = peer.last_report != sequence;
+        peer.last_report = sequence;
         if fresh {
             self.news = now;
         }
@@ -284,8 +345,8 @@ impl<const PEERS: usize> Root<PEERS> {
 
     /// Who may begin a download of its own now.
     ///
-    /// While the root has pages to give, or is getting them, whoever can take them need not ask the server. Of another
-    /// chip one node asks the server and shares what it gets: the next one is let go only if that leads nowhere.
+    /// While the root has pages to give, or is getting them, whoever can take them need not ask the server. Of those who
+    /// need another file one asks the server and shares what it gets: the next one is let go only if that leads nowhere.
     fn next_to_start(&self, moment: &RootMoment, settings: &Settings) -> Option<NodeId> {
         let now = moment.now;
         let (parallel, spread) = self
@@ -298,23 +359,24 @@ impl<const PEERS: usize> Root<PEERS> {
             Progress::Granted => peer.since_grant(now) < GRANT_MS,
             _ => false,
         };
-        let foreign = |peer: &Peer| peer.chip != 0 && peer.chip != moment.chip;
-        let downloads =
-            |peer: &&Peer| at_work(peer) && (!shared || foreign(peer) || peer.progress == Progress::Granted);
+        let downloads = |peer: &&Peer| {
+            at_work(peer) && (!shared || moment.is_foreign(peer) || peer.progress == Progress::Granted)
+        };
         let active = self.peers.iter().filter(downloads).count() + usize::from(moment.own_download);
         if active >= usize::from(parallel) {
             return None;
         }
         let stands_still = now.since(self.news) >= SOURCE_PATIENCE_MS;
+        let has_image =
+            |peer: &Peer| matches!(peer.progress, Progress::Installed | Progress::AskingToRestart);
         let may = |peer: &&Peer| match peer.progress {
             Progress::AskingForRelease => true,
-            Progress::Asking if !shared || peer.chip == TAKES_NO_PAGES => true,
+            Progress::Asking if !shared || peer.chip == Kind::TAKES_NO_PAGES => true,
             Progress::Asking => {
                 let source = |other: &Peer| {
-                    other.chip == peer.chip
-                        && (at_work(other) || (other.progress == Progress::Installed && !stands_still))
+                    other.kind() == peer.kind() && (at_work(other) || (has_image(other) && !stands_still))
                 };
-                foreign(peer) && !self.peers.iter().any(source)
+                moment.is_foreign(peer) && !self.peers.iter().any(source)
             }
             _ => false,
         };

@@ -22,8 +22,10 @@ pub struct Step {
     pub progress: u8,
     /// Hash of the new image, once known.
     pub target: Option<ImageHash>,
-    /// Bytes of the file on flash.
+    /// Bytes that came for this update, from the server or from neighbours.
     pub bytes: u32,
+    /// Those of them that came from neighbours.
+    pub shared_bytes: u32,
     /// How manieth download this is.
     pub attempt: u8,
     /// The rollout that the update belongs to, empty for none.

@@ -97,8 +97,12 @@ pub enum Body<'a> {
     StartRequest {
         /// The cast that it is about.
         cast_id: CastId,
-        /// For what: one more byte, absent for a download.
+        /// For what: one more byte, absent for a download of an image that is not named.
         purpose: StartPurpose,
+        /// Of a download: the first two bytes of the SHA-256 of the file that a release told the source to install,
+        /// little-endian, behind the purpose. 0, and absent, if no release did. Who wants the same file need not
+        /// download it twice.
+        file: u16,
     },
     /// The root lets a node begin its download. To that node.
     StartGrant {
@@ -202,6 +206,7 @@ impl<'a> Frame<'a> {
                     Ok(2) => StartPurpose::Restart,
                     _ => StartPurpose::Download,
                 },
+                file: reader.u16().unwrap_or(0),
             },
             START_GRANT => {
                 Body::StartGrant { node: node(&mut reader, "node")?, cast_id: CastId(reader.u32()?) }
@@ -257,9 +262,16 @@ impl<'a> Frame<'a> {
                 out.u64(node.0)?;
                 out.u32(*sequence)
             }
-            Body::StartRequest { cast_id, purpose } => {
+            Body::StartRequest { cast_id, purpose, file } => {
                 out.u32(cast_id.0)?;
-                if *purpose == StartPurpose::Download { Ok(()) } else { out.u8(*purpose as u8) }
+                match (*purpose, *file) {
+                    (StartPurpose::Download, 0) => Ok(()),
+                    (purpose, 0) => out.u8(purpose as u8),
+                    (purpose, file) => {
+                        out.u8(purpose as u8)?;
+                        out.u16(file)
+                    }
+                }
             }
             Body::StartGrant { node, cast_id } | Body::RestartGrant { node, cast_id } => {
                 out.u64(node.0)?;

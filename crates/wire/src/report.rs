@@ -48,8 +48,10 @@ pub struct Report {
     pub layer: u8,
     /// The node's parent; the root's is itself.
     pub parent: NodeId,
-    /// Bytes fetched for this update so far.
+    /// Bytes that came for this update so far, from the server or from neighbours.
     pub bytes: u32,
+    /// How many of these came from neighbours.
+    pub shared_bytes: u32,
     /// The version before the update, if known.
     pub from_version: Option<Version>,
     /// The version that the update brings, if known.
@@ -76,6 +78,7 @@ impl Report {
             layer: 0,
             parent: NodeId::NONE,
             bytes: 0,
+            shared_bytes: 0,
             from_version: None,
             to_version: None,
             unsigned_allowed: false,

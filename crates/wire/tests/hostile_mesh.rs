@@ -33,7 +33,7 @@ fn valid_frames() -> Vec<Vec<u8>> {
         Body::CastFragment(cast::fragment(CastId(9), &encoded[..length], 0).unwrap()),
         Body::Report(report.unwrap()),
         Body::ReportAck { node: source, sequence: 1 },
-        Body::StartRequest { cast_id: CastId(9), purpose: Default::default() },
+        Body::StartRequest { cast_id: CastId(9), purpose: Default::default(), file: 0 },
         Body::StartGrant { node: source, cast_id: CastId(9) },
         Body::Status(status),
         Body::Spread { kind: 99, bytes: b"page" },

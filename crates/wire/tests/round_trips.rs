@@ -89,14 +89,14 @@ fn report() -> impl Strategy<Value = Report> {
         text::<96>(),
         any::<u8>(),
         any::<u8>(),
-        any::<u32>(),
+        any::<(u32, u32)>(),
     );
     let versions = (option::of(text::<32>()), option::of(text::<32>()), any::<bool>(), any::<[bool; 2]>());
     (who, what, why, versions).prop_map(
         |(
             (device, node_type, state, progress, parent),
             (running, target, same, version, rollout),
-            (error, detail, attempt, layer, bytes),
+            (error, detail, attempt, layer, (bytes, shared_bytes)),
             (from_version, to_version, unsigned_allowed, [from_same, to_same]),
         )| Report {
             device,
@@ -115,6 +115,7 @@ fn report() -> impl Strategy<Value = Report> {
             layer,
             parent: NodeId(parent),
             bytes,
+            shared_bytes,
             unsigned_allowed,
         },
     )
@@ -196,6 +197,7 @@ fn largest_report() -> Report {
         layer: 255,
         parent: NodeId::MAX,
         bytes: u32::MAX,
+        shared_bytes: u32::MAX,
         from_version: Some("\u{2}".repeat(32).as_str().try_into().unwrap()),
         to_version: Some("\u{3}".repeat(32).as_str().try_into().unwrap()),
         unsigned_allowed: false,

@@ -223,6 +223,15 @@ fn report_frames() {
          1111111111111111111111111111111111111111111111111111110673776974636805312e342e32\
          0000",
     );
+    let shared = Report { shared_bytes: 1_230_000, ..confirmed() };
+    frame_is(
+        LEAF,
+        9,
+        Body::Report(shared),
+        "ca570103f5e4d3c2b1a000000900000008641200000103010000c2b1a0000087d612001111111111\
+         1111111111111111111111111111111111111111111111111111110673776974636805312e342e32\
+         0000b0c41200",
+    );
 }
 
 #[test]
@@ -258,10 +267,12 @@ fn report_ack_start_request_and_start_grant_frames() {
         "ca570104010000c2b1a000000a000000f5e4d3c2b1a0000008000000",
     );
     let cast_id = CastId(0x0003_df1c);
-    let request = |purpose| Body::StartRequest { cast_id, purpose };
+    let request = |purpose| Body::StartRequest { cast_id, purpose, file: 0 };
     frame_is(LEAF, 11, request(StartPurpose::Download), "ca570105f5e4d3c2b1a000000b0000001cdf0300");
     frame_is(LEAF, 11, request(StartPurpose::Release), "ca570105f5e4d3c2b1a000000b0000001cdf030001");
     frame_is(LEAF, 11, request(StartPurpose::Restart), "ca570105f5e4d3c2b1a000000b0000001cdf030002");
+    let of_file = Body::StartRequest { cast_id, purpose: StartPurpose::Download, file: 0x1234 };
+    frame_is(LEAF, 11, of_file, "ca570105f5e4d3c2b1a000000b0000001cdf0300003412");
     frame_is(
         ROOT,
         12,

@@ -56,7 +56,7 @@ pub struct Demo {
     #[arg(long, default_value = "ESP32-C3", value_parser = arguments::chip, conflicts_with = "from")]
     chip: ChipId,
 
-    /// Two chips and three node types: one signed release, and each node fetches its own image (--mode direct)
+    /// Two chips and three node types: one signed release, and each node ends with its own image
     #[arg(long, conflicts_with_all = ["from", "to", "chip", "delta"])]
     mixed: bool,
 
@@ -123,7 +123,7 @@ impl Demo {
             (_, true) if self.nodes < LEAST_DELTA => return Err(too_few("--delta", LEAST_DELTA)),
             (true, _) => Images::for_mixed_mesh()?,
             (_, true) => Images::with_patch(from, to, self.chip)?,
-            _ => Images::of_one_kind(from, to, self.chip, self.mode)?,
+            _ => Images::of_one_kind(from, to, self.chip)?,
         };
         arguments::runtime()?.block_on(self.play(&images, output))
     }
@@ -219,8 +219,7 @@ impl Demo {
         let mut trigger = Trigger::new();
         // The URL was made here and is short.
         let _ = trigger.url.push_str(url);
-        // Of two chips, each node fetches its own image: sharing two at once takes a mesh too long to be watched.
-        trigger.mode = self.mode.or(self.mixed.then_some(Mode::Direct));
+        trigger.mode = self.mode;
         let mut message = String::new();
         // Writing to a String cannot fail.
         let _ = trigger.write_json(&mut message);

@@ -5,14 +5,11 @@ use crate::files;
 use rootcast_image::writer::AppImageBuilder;
 use rootcast_image::{AppImage, ChipId, ImageError, ImageHash, ImageVerifier};
 use rootcast_trust::sign::{KeyKind, SignError, SigningKey, sign_image};
-use rootcast_wire::Mode;
 use rootcast_world::factory::Member;
 use std::path::{Path, PathBuf};
 
 /// Bytes of images made on the spot: as large as a small application with Wi-Fi.
 pub const IMAGE_BYTES: usize = 1_000_000;
-/// The same where the mesh shares the image: its radio carries some kilobytes a second, and nobody wants to wait.
-const SHARED_IMAGE_BYTES: usize = 250_000;
 /// What images made on the spot call themselves.
 pub const PROJECT: &str = "rootcast-demo";
 /// The version that nodes run at first.
@@ -63,18 +60,12 @@ pub struct Images {
 impl Images {
     /// One image for all: real ones where they are given, made ones where not. The nodes get the chip that the old
     /// image is for. A new file that is no image is served as it is: the nodes have to cope.
-    pub fn of_one_kind(
-        from: Option<&Path>,
-        to: Option<&Path>,
-        chip: ChipId,
-        mode: Option<Mode>,
-    ) -> Result<Self, Error> {
-        let size = if mode == Some(Mode::Spread) { SHARED_IMAGE_BYTES } else { IMAGE_BYTES };
+    pub fn of_one_kind(from: Option<&Path>, to: Option<&Path>, chip: ChipId) -> Result<Self, Error> {
         let key = make_key()?;
-        let (chip, old) = old_image(from, chip, size, &key)?;
+        let (chip, old) = old_image(from, chip, IMAGE_BYTES, &key)?;
         let (new, entry) = match to {
             None => {
-                let made = make(chip, NEW_VERSION, size)?;
+                let made = make(chip, NEW_VERSION, IMAGE_BYTES)?;
                 (sign(&made, Path::new(PROJECT), &key)?, format!("{PROJECT}-{NEW_VERSION}.bin"))
             }
             Some(path) => {

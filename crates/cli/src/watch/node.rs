@@ -23,8 +23,10 @@ pub struct Node {
     pub state: Option<UpdateState>,
     /// Share of the step, 0 to 100.
     pub progress: u8,
-    /// Bytes fetched for this update.
+    /// Bytes that came for this update.
     pub bytes: u32,
+    /// Those of them that it heard from its neighbours.
+    pub shared_bytes: u32,
     pub error: Option<ErrorCode>,
     pub detail: String,
     pub attempt: u8,
@@ -114,6 +116,7 @@ impl Node {
             state: None,
             progress: 0,
             bytes: 0,
+            shared_bytes: 0,
             error: None,
             detail: String::new(),
             attempt: 0,
@@ -215,12 +218,19 @@ impl Node {
         // After a restart a node knows how long its image is, not what it fetched of it.
         let forgotten = self.bytes > 0
             && matches!(report.state, UpdateState::Trial | UpdateState::Confirmed | UpdateState::RolledBack);
-        self.bytes = if report.bytes > 0 && !forgotten { report.bytes } else { self.bytes };
+        if report.bytes > 0 && !forgotten {
+            (self.bytes, self.shared_bytes) = (report.bytes, report.shared_bytes.min(report.bytes));
+        }
         self.meter.retain(|(time, bytes)| now.saturating_sub(*time) <= RATE_WINDOW && *bytes <= self.bytes);
         self.meter.push((now, self.bytes));
         self.began.get_or_insert(now);
         self.ended = report.state.is_final().then(|| self.ended.unwrap_or(now));
         if step { Change::Step(self.id) } else { Change::Progress(self.id) }
+    }
+
+    /// Bytes that it fetched from the server itself.
+    pub fn fetched_bytes(&self) -> u32 {
+        self.bytes.saturating_sub(self.shared_bytes)
     }
 
     /// Whether no further step follows.

@@ -23,8 +23,10 @@ pub struct Summary {
     pub not_updated: usize,
     /// Nodes that were heard of but cannot report: the original firmware.
     pub unable_to_report: usize,
-    /// Bytes that all nodes fetched.
+    /// Bytes that all nodes fetched from the server, through the router.
     bytes: u64,
+    /// Bytes that all nodes heard from their neighbours.
+    shared_bytes: u64,
     seconds: f64,
     nodes: Vec<Line>,
     /// What to do, for each error code.
@@ -50,6 +52,7 @@ struct Line {
     running: Option<String>,
     target: Option<String>,
     bytes: u32,
+    shared_bytes: u32,
     seconds: Option<f64>,
     state: Option<&'static str>,
     error: Option<&'static str>,
@@ -83,7 +86,8 @@ impl Summary {
             updated,
             not_updated: nodes.len() - updated - unable,
             unable_to_report: unable,
-            bytes: nodes.iter().map(|node| u64::from(node.bytes)).sum(),
+            bytes: nodes.iter().map(|node| u64::from(node.fetched_bytes())).sum(),
+            shared_bytes: nodes.iter().map(|node| u64::from(node.shared_bytes)).sum(),
             seconds: rounded(now),
             advice: codes.map(|code: ErrorCode| (code.name(), code.advice())).collect(),
             nodes: nodes.iter().map(|node| Line::of(node, now)).collect(),
@@ -102,9 +106,9 @@ impl Summary {
         self.nodes.iter().any(|line| line.id == id.0 && line.updated)
     }
 
-    /// Bytes that this node fetched.
+    /// Bytes that came to this node, from the server or from neighbours.
     pub fn bytes_of(&self, id: NodeId) -> u32 {
-        self.nodes.iter().find(|line| line.id == id.0).map_or(0, |line| line.bytes)
+        self.nodes.iter().find(|line| line.id == id.0).map_or(0, |line| line.bytes + line.shared_bytes)
     }
 
     /// One sentence.
@@ -122,7 +126,14 @@ impl Summary {
             ),
         };
         if all > 0 {
-            text.push_str(&format!("; {} fetched.", Bytes(self.bytes)));
+            text.push_str(&format!("; {} fetched", Bytes(self.bytes)));
+            if self.shared_bytes > 0 {
+                text.push_str(&format!(
+                    " through the router, {} heard from neighbours",
+                    Bytes(self.shared_bytes)
+                ));
+            }
+            text.push('.');
         }
         if self.unable_to_report > 0 {
             text.push_str(&format!(
@@ -153,7 +164,8 @@ impl Line {
             to: node.to.clone(),
             running: hex(node.running),
             target: hex(node.target),
-            bytes: node.bytes,
+            bytes: node.fetched_bytes(),
+            shared_bytes: node.shared_bytes,
             seconds: time.map(rounded),
             state: node.state.map(|state| state.name()),
             error: node.error.map(ErrorCode::name),
@@ -175,23 +187,28 @@ impl Line {
         }
     }
 
-    fn cells(&self, narrow: bool) -> [String; 7] {
+    fn cells(&self, narrow: bool) -> [String; HEADS.len()] {
         let node_type = if self.root { format!("{} (root)", self.node_type) } else { self.node_type.clone() };
-        let bytes = if self.bytes > 0 { Bytes(self.bytes.into()).to_string() } else { String::new() };
+        let amount = |bytes: u32| if bytes > 0 { Bytes(bytes.into()).to_string() } else { String::new() };
+        let (bytes, shared) = (amount(self.bytes), amount(self.shared_bytes));
         let layer = self.layer.map(|layer| layer.to_string()).unwrap_or_default();
         let (from_to, result) = (self.from_to.clone(), self.result.clone());
         let node = if narrow { &self.short } else { &self.node };
-        [node.clone(), node_type, layer, from_to, bytes, self.time.clone(), result]
+        [node.clone(), node_type, layer, from_to, bytes, shared, self.time.clone(), result]
     }
 }
 
+/// Head of a column that is left out where no node heard anything from its neighbours.
+const SHARED: &str = "shared";
+
 /// Heads of the table's columns, and whether they stand to the right.
-const HEADS: [(&str, bool); 7] = [
+const HEADS: [(&str, bool); 8] = [
     ("node", false),
     ("type", false),
     ("layer", true),
     ("from → to", false),
-    ("bytes", true),
+    ("fetched", true),
+    (SHARED, true),
     ("time", true),
     ("result", false),
 ];
@@ -202,11 +219,14 @@ impl fmt::Display for Summary {
             let heads = HEADS.map(|(head, _)| head.to_string());
             let table: Vec<_> =
                 std::iter::once(heads).chain(self.nodes.iter().map(|line| line.cells(self.narrow))).collect();
-            let widths: [usize; 7] =
+            let widths: [usize; HEADS.len()] =
                 std::array::from_fn(|column| table.iter().map(|row| width(&row[column])).max().unwrap_or(0));
             for row in &table {
                 let mut line = String::new();
-                for ((cell, room), (_, right)) in row.iter().zip(widths).zip(HEADS) {
+                for ((cell, room), (head, right)) in row.iter().zip(widths).zip(HEADS) {
+                    if head == SHARED && self.shared_bytes == 0 {
+                        continue;
+                    }
                     line.push_str(&if right {
                         format!("{cell:>room$}  ")
                     } else {

@@ -115,8 +115,8 @@ impl<const PEERS: usize> Node<PEERS> {
                 }
                 self.root.heard_hello(source, &hello, now);
             }
-            Body::StartRequest { cast_id, purpose } => {
-                self.root.asked_to_start(source, cast_id, purpose, now);
+            Body::StartRequest { cast_id, purpose, file } => {
+                self.root.asked_to_start(source, cast_id, purpose, file, now);
             }
             // Without a broker the report stays with its node, which keeps repeating it.
             Body::Report(report) if self.mqtt_connected && self.forward.is_none() => {
@@ -186,6 +186,7 @@ impl<const PEERS: usize> Node<PEERS> {
             progress: 0,
             target: None,
             bytes: 0,
+            shared_bytes: 0,
             attempt: 0,
             rollout: RolloutId::new(),
         });

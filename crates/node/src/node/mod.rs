@@ -313,6 +313,7 @@ impl<const PEERS: usize> Node<PEERS> {
             progress: 100,
             target: self.running.as_ref().map(|running| running.hash),
             bytes: self.running.as_ref().map_or(0, |running| running.image_len),
+            shared_bytes: 0,
             attempt: 1,
             rollout: self.rollout.clone(),
         });

@@ -3,6 +3,7 @@
 use super::*;
 use crate::fetch::StreamAction;
 use crate::root::RootMoment;
+use rootcast_wire::frame::StartPurpose;
 
 impl<const PEERS: usize> Node<PEERS> {
     /// The next thing that the node wants done. To be called until it says `None`, after every input and timeout.
@@ -72,8 +73,8 @@ impl<const PEERS: usize> Node<PEERS> {
         let own_download =
             self.updater.is_busy() && !self.updater.is_waiting() && !self.updater.is_installed();
         let unix_s = self.unix_now(now);
-        let (is_source, chip) = (self.is_source(), self.settings.chip.0);
-        let mesh = RootMoment { now, unix_s, own_download, is_source, chip };
+        let (is_source, chip, file) = (self.is_source(), self.settings.chip.0, self.updater.planned_file());
+        let mesh = RootMoment { now, unix_s, own_download, is_source, chip, file };
         match self.root.wish(&mesh, self.cast.fragment_count(), &self.settings)? {
             RootWish::Grant(node, cast_id) => {
                 self.send(Destination::Node(node), Body::StartGrant { node, cast_id })
@@ -104,7 +105,8 @@ impl<const PEERS: usize> Node<PEERS> {
             self.request_at = now.after(pause + u64::from(platform.random()) % (pause / 2 + 1));
             let cast_id = self.updater.cast_id()?;
             let purpose = self.updater.purpose();
-            return self.send(Destination::Root, Body::StartRequest { cast_id, purpose });
+            let file = if purpose == StartPurpose::Download { self.updater.planned_file() } else { 0 };
+            return self.send(Destination::Root, Body::StartRequest { cast_id, purpose, file });
         }
         if now >= self.hello_at {
             self.hello_at = now.after(self.settings.hello_ms.into());
@@ -193,6 +195,7 @@ impl<const PEERS: usize> Node<PEERS> {
         report.detail = step.detail.clone();
         report.target = step.target.map(|hash| hash.0);
         report.bytes = step.bytes;
+        report.shared_bytes = step.shared_bytes;
         report.attempt = step.attempt;
         report.rollout = step.rollout.clone();
         report.layer = self.mesh.layer;

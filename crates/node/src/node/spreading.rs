@@ -120,8 +120,9 @@ impl<const PEERS: usize> Node<PEERS> {
         let Some(source) = &mut self.source else { return };
         let mut bytes = [0; PAGE_BYTES];
         if u32::from(source.page) * (PAGE_BYTES as u32) < source.size {
+            let end = (source.size as usize - usize::from(source.page) * PAGE_BYTES).min(PAGE_BYTES);
             if self.updater.read_page(source.page, self.spread_from_running, &mut bytes, platform)
-                && self.spread.collect(source.page, PageDigest::of(&bytes))
+                && self.spread.collect(source.page, PageDigest::of(bytes.get(..end).unwrap_or(&bytes)))
             {
                 source.page += 1;
             } else {

@@ -224,6 +224,12 @@ impl BlockDecoder {
         self.bytes.get(..usize::from(self.rows) * PACKET_BYTES)
     }
 
+    /// The same, to be changed.
+    pub(super) fn block_mut(&mut self) -> Option<&mut [u8]> {
+        self.block()?;
+        self.bytes.get_mut(..usize::from(self.rows) * PACKET_BYTES)
+    }
+
     /// Turns the sums into the rows that are missing: what the known rows contribute is taken away, the rest is a
     /// small system of equations, solved by Gauss-Jordan elimination. A Cauchy matrix has no singular square part.
     fn solve(&mut self) {

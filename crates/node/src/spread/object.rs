@@ -21,7 +21,8 @@ pub const MAX_LIST_PAGES: usize = MAX_PAGES.div_ceil(DIGESTS_PER_LIST);
 pub struct PageDigest(pub [u8; 16]);
 
 impl PageDigest {
-    /// The digest of a page, the file's last one padded with 0xFF as it stands on flash.
+    /// The digest of a page: of its bytes only, not of what the last one of file or list is padded with
+    /// ([`Description::digest_of`]). Signed releases have the same digests.
     #[must_use]
     pub fn of(page: &[u8]) -> Self {
         let hash: [u8; 32] = Sha256::digest(page).into();
@@ -62,6 +63,25 @@ impl Description {
     #[must_use]
     pub fn pages(&self) -> u16 {
         self.list_pages() + self.file_pages()
+    }
+
+    /// The digest of a page of the object, given as it stands on flash or in a list page: whole.
+    #[must_use]
+    pub fn digest_of(&self, page: u16, whole: &[u8]) -> PageDigest {
+        PageDigest::of(whole.get(..self.bytes_of(page)).unwrap_or(whole))
+    }
+
+    /// Bytes of a page of the object; what is behind them is padding, 0xFF.
+    #[must_use]
+    pub fn bytes_of(&self, page: u16) -> usize {
+        let (lists, files) = (usize::from(self.list_pages()), usize::from(self.file_pages()));
+        let page = usize::from(page);
+        let end = if page < lists {
+            (files * 16).saturating_sub(page * PAGE_BYTES)
+        } else {
+            (self.size as usize).saturating_sub((page - lists) * PAGE_BYTES)
+        };
+        end.min(PAGE_BYTES)
     }
 
     /// Blocks of pages that are coded together.
@@ -157,7 +177,8 @@ impl DigestList {
         let mut page = [0; PAGE_BYTES];
         for list in 0..usize::from(pages).div_ceil(DIGESTS_PER_LIST) {
             self.read(list as u16, 0, pages, &mut page);
-            lists.push(PageDigest::of(&page)).ok()?;
+            let end = (usize::from(pages) * 16 - list * PAGE_BYTES).min(PAGE_BYTES);
+            lists.push(PageDigest::of(page.get(..end)?)).ok()?;
         }
         let description = Description { cast_id, size, chip, lists };
         description.is_sound().then_some(description)

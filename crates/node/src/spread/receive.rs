@@ -193,12 +193,12 @@ impl Spread {
             return false;
         };
         let (lists, first) = (strand.description.list_pages(), block * PAGES_PER_BLOCK as u16);
-        let Some(bytes) = self.decoder.block() else { return false };
+        let Some(bytes) = self.decoder.block_mut() else { return false };
         let pages = strand.description.pages_of(block);
         // The list pages come first, and a block may hold both a list page and the file's first page.
         let mut list = None;
         for (page, bytes) in (first..).zip(bytes.chunks_exact(PAGE_BYTES).take(pages)) {
-            let found = PageDigest::of(bytes);
+            let found = strand.description.digest_of(page, bytes);
             let expected = if page < lists {
                 list = list.or(Some(bytes));
                 strand.description.lists.get(usize::from(page)).copied()
@@ -214,6 +214,10 @@ impl Spread {
             if expected != Some(found) {
                 return false;
             }
+        }
+        // What is behind the end has no digest, and whoever sends it on is to send what all others send.
+        for (page, bytes) in (first..).zip(bytes.chunks_exact_mut(PAGE_BYTES).take(pages)) {
+            bytes.get_mut(strand.description.bytes_of(page)..).unwrap_or_default().fill(0xFF);
         }
         if block == 0
             && side == Side::Other
@@ -284,13 +288,17 @@ impl Spread {
         for (page, right) in (first..first + pages).zip(&mut right) {
             let Some(bytes) = self.decoder.spare() else { return };
             *right = store.read(page - lists, 0, bytes)
-                && self.digests.get(page - lists) == Some(PageDigest::of(bytes));
+                && self.digests.get(page - lists) == Some(own.description.digest_of(page, bytes));
         }
         let whole = right.iter().take(pages.into()).all(|right| *right);
         if whole {
             for page in first..first + pages {
                 let Some(bytes) = self.decoder.spare() else { return };
-                if !store.read(page - lists, 0, bytes) || !store.write(page - lists, bytes) {
+                if !store.read(page - lists, 0, bytes) {
+                    return;
+                }
+                bytes.get_mut(own.description.bytes_of(page)..).unwrap_or_default().fill(0xFF);
+                if !store.write(page - lists, bytes) {
                     return;
                 }
             }
@@ -304,7 +312,8 @@ impl Spread {
         for index in 0..usize::from(self.decoder.rows()) {
             let (start, end) = (index * PACKET_BYTES, (index + 1) * PACKET_BYTES);
             let page = start / PAGE_BYTES;
-            if right.get(page) != Some(&true) || (end - 1) / PAGE_BYTES != page {
+            let whole = own.description.bytes_of(first + page as u16);
+            if right.get(page) != Some(&true) || end - page * PAGE_BYTES > whole {
                 continue;
             }
             let mut row = [0; PACKET_BYTES];

@@ -1,4 +1,4 @@
-//! An object that this node has no use for, and passes on: it is for another chip, or does not fit.
+//! An object that this node has no use for, and passes on: it is for another chip or type of node, or does not fit.
 //!
 //! A relay holds one block, in the buffer in which it receives its own, and the digests of a few pages around it. When
 //! it is asked for a block that it has not, it asks somebody nearer to the source, checks what comes, and then sends.
@@ -14,7 +14,7 @@ use crate::time::Instant;
 const WINDOW: usize = 32;
 
 /// An object that nobody has asked for so long makes room for another.
-const UNUSED_MS: u64 = 60_000;
+const UNUSED_MS: u64 = 15_000;
 
 /// The digests of some pages.
 #[derive(Clone, Debug, Default)]
@@ -113,11 +113,14 @@ impl Spread {
             if own.description.cast_id.is_newer_than(advertise.description.cast_id) {
                 own.tell(now, random);
             }
-            return None;
+            // Of the same cast it is what a release has for another type of node.
+            if own.description.cast_id != advertise.description.cast_id {
+                return None;
+            }
         }
         if let Some(other) = &self.other {
             let (old, new) = (&other.strand.description, &advertise.description);
-            let newer = old.chip == new.chip && new.cast_id.is_newer_than(old.cast_id);
+            let newer = new.cast_id.is_newer_than(old.cast_id);
             if !newer && (other.source || now.since(other.used) < UNUSED_MS) {
                 return None;
             }

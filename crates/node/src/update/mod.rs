@@ -124,8 +124,10 @@ struct Job {
     pages_before: u32,
     origin: Origin,
     patch: PatchUse,
-    /// Bytes that came over the air for this job, from the server or from neighbours.
+    /// Bytes that came over the air for this job from the server.
     fetched: u32,
+    /// The same from neighbours.
+    shared: u32,
     /// The neighbours had their turn.
     asked_neighbours: bool,
     journal: JournalUse,
@@ -243,6 +245,12 @@ impl Updater {
         }
     }
 
+    /// The first two bytes of the SHA-256 of the file that a release tells this node to install; 0 if none does.
+    pub(crate) fn planned_file(&self) -> u16 {
+        let plan = self.job.as_ref().and_then(|job| job.origin.plan());
+        plan.map_or(0, |plan| u16::from_le_bytes([plan.sha256[0], plan.sha256[1]]))
+    }
+
     pub(crate) fn trigger(&self) -> Option<&Trigger> {
         self.job.as_ref().map(|job| &job.trigger)
     }
@@ -305,6 +313,7 @@ impl Updater {
             origin: Origin::Trigger,
             patch: PatchUse::No,
             fetched: 0,
+            shared: 0,
             asked_neighbours: false,
             journal: JournalUse::Foreign,
             pieced: false,
@@ -388,7 +397,8 @@ impl Updater {
             detail,
             progress: self.percent(),
             target: self.target().map(|image| image.hash),
-            bytes: self.job.as_ref().map_or(0, |job| job.fetched),
+            bytes: self.job.as_ref().map_or(0, |job| job.fetched.saturating_add(job.shared)),
+            shared_bytes: self.job.as_ref().map_or(0, |job| job.shared),
             attempt: self.attempt(),
             rollout: self.job.as_ref().and_then(|job| job.trigger.rollout.clone()).unwrap_or_default(),
         });

@@ -74,6 +74,7 @@ impl Updater {
             origin: if head.of_release { Origin::ReleaseAgain } else { Origin::Trigger },
             patch: PatchUse::No,
             fetched: 0,
+            shared: 0,
             asked_neighbours: false,
             journal: JournalUse::Ours,
             pieced: pages > 0,
@@ -127,6 +128,7 @@ impl Updater {
             progress: 100,
             target: installed.map(|image| image.hash),
             bytes: installed.map_or(0, |image| image.file_len),
+            shared_bytes: 0,
             attempt: 1,
             rollout: rollout.unwrap_or_default(),
         });

@@ -1,6 +1,7 @@
 //! A URL that leads to a signed release instead of an image: read it, believe it or not, and follow it.
 
 use super::*;
+use crate::spread::{Description, MAX_LIST_PAGES};
 use heapless::{String, Vec};
 use rootcast_trust::release::uri::MAX_URI_BYTES;
 use rootcast_trust::release::{
@@ -21,8 +22,20 @@ pub(super) struct Plan {
     pub sha256: [u8; 32],
     /// Bytes of the file.
     pub size: u32,
+    /// The digests of its page list's pages, one after the other; none if the release has none, or more than can be
+    /// spread.
+    pub lists: Vec<u8, { 16 * MAX_LIST_PAGES }>,
     /// A patch from the running image.
     pub patch: Option<PatchPlan>,
+}
+
+impl Plan {
+    /// Whether what neighbours offer can be the file that the release means: by its size, and page by page where the
+    /// release has digests of the pages.
+    pub(super) fn allows(&self, offer: &Description) -> bool {
+        let offered = offer.lists.iter().flat_map(|digest| digest.0);
+        offer.size == self.size && (self.lists.is_empty() || self.lists.iter().copied().eq(offered))
+    }
 }
 
 /// What a release says about the patch for this node.
@@ -163,8 +176,10 @@ impl Updater {
                     Some(PatchPlan { uri: String::try_from(patch.uri).ok()?, size: patch.size })
                 });
                 let patched = patch.is_some();
-                job.origin =
-                    Origin::Release(Plan { uri, sha256: *variant.sha256, size: variant.size, patch });
+                let lists = variant.pages.map_or(&[][..], |pages| pages.as_bytes());
+                let lists = Vec::from_slice(lists).unwrap_or_default();
+                let (sha256, size) = (*variant.sha256, variant.size);
+                job.origin = Origin::Release(Plan { uri, sha256, size, lists, patch });
                 job.size = Some(variant.size);
                 if job.pages == 0 {
                     job.etag = None;

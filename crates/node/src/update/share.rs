@@ -54,15 +54,15 @@ impl Updater {
         context: &mut Context<'_, P>,
     ) -> bool {
         let (Stage::Sharing { moved }, Some(job)) = (&mut self.stage, &mut self.job) else { return false };
-        let planned = job.origin.plan().map(|plan| plan.size);
+        let plan = job.origin.plan();
         if offer.cast_id != job.cast_id
             || offer.chip != context.settings.chip
-            || planned.is_some_and(|size| size != offer.size)
+            || plan.is_some_and(|plan| !plan.allows(offer))
         {
             return false;
         }
         *moved = context.now;
-        let wanted = job.trigger.size.filter(|_| planned.is_none());
+        let wanted = job.trigger.size.filter(|_| plan.is_none());
         let Some((_, slot)) = self.layout.staging else { return false };
         if offer.size > slot.size {
             let (code, detail) = too_large(offer.size, slot.size);
@@ -108,7 +108,7 @@ impl Updater {
                 if let Some(job) = &mut self.job
                     && job.pages > pages
                 {
-                    job.fetched = job.fetched.saturating_add(PAGE);
+                    job.shared = job.shared.saturating_add(PAGE);
                 }
                 true
             }

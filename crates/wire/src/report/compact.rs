@@ -18,8 +18,9 @@
 //! | 1 + n | from, if flag 5 |
 //! | 1 + n | to, if flag 6 |
 //! | 1 + n | detail, cut to the room that is left |
+//! | 4 | shared bytes; absent if 0 |
 //!
-//! The node is the frame's source. At their longest, the fields up to rollout take 198 of 218 bytes. The optional
+//! The node is the frame's source. At their longest, the fields up to rollout take 202 of 218 bytes. The optional
 //! versions are left out where they have no room beside a detail of at least [`DETAIL_FLOOR`] bytes (or its whole
 //! length): the reason of a failure is worth more, and the control plane knows the versions from the release.
 
@@ -56,7 +57,8 @@ impl Report {
             (None, Some(_)) => TARGET_IS_RUNNING,
             (None, None) => 0,
         };
-        let fixed = 51 + target.map_or(0, |t| t.len());
+        let shared = if self.shared_bytes > 0 { 4 } else { 0 };
+        let fixed = 51 + target.map_or(0, |t| t.len()) + shared;
         let texts = 3 + self.node_type.name().len() + self.version.len() + self.rollout.len();
         let mut room = out.room().checked_sub(fixed + texts + 1).ok_or(Short)?;
         let (error, detail) = self.error_number();
@@ -93,7 +95,8 @@ impl Report {
             write_text(out, self.to_version.as_deref().unwrap_or_default())?;
         }
         let detail = cut_to::<{ super::MAX_DETAIL_BYTES }>(detail, room);
-        write_text(out, &detail)
+        write_text(out, &detail)?;
+        if self.shared_bytes > 0 { out.u32(self.shared_bytes) } else { Ok(()) }
     }
 
     /// The error's number, 0 for none, and the detail without it. A code that this version does not know was read into
@@ -140,6 +143,7 @@ impl Report {
         let from_version = optional(FROM_IS_VERSION, FROM)?;
         let to_version = optional(TO_IS_VERSION, TO)?;
         let mut detail: Detail = text(reader, "detail")?;
+        let shared_bytes = reader.u32().unwrap_or(0);
         let error = (number != 0).then(|| {
             ErrorCode::from_number(number).unwrap_or_else(|| {
                 // A code of a newer version: the number is what a reader can look up.
@@ -164,6 +168,7 @@ impl Report {
             layer,
             parent,
             bytes,
+            shared_bytes,
             unsigned_allowed: flags & UNSIGNED_ALLOWED != 0,
         })
     }

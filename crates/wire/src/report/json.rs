@@ -33,7 +33,7 @@ pub enum ReportError {
 }
 
 impl Report {
-    /// Writes the report's JSON. Absent values are `null`; at most [`super::MAX_REPORT_JSON_BYTES`].
+    /// Writes the report's JSON. Absent values are `null`, `sharedBytes` is left out if 0; at most [`super::MAX_REPORT_JSON_BYTES`].
     pub fn write_json(&self, out: &mut impl Write) -> fmt::Result {
         let present = |text: &'_ str| -> bool { !text.is_empty() };
         let mut json = JsonWriter::open(out)?;
@@ -52,6 +52,9 @@ impl Report {
         json.plain("meshLayer", self.layer)?;
         json.plain_or_null("parentId", self.parent.known())?;
         json.plain("bytes", self.bytes)?;
+        if self.shared_bytes > 0 {
+            json.plain("sharedBytes", self.shared_bytes)?;
+        }
         json.text_or_null("fromVersion", self.from_version.as_ref())?;
         json.text_or_null("toVersion", self.to_version.as_ref())?;
         json.plain("unsignedAllowed", self.unsigned_allowed)?;
@@ -118,6 +121,7 @@ impl Report {
                 "meshLayer" => report.layer = number(value).ok_or(malformed)?,
                 "parentId" => report.parent = node(value).ok_or(malformed)?,
                 "bytes" => report.bytes = number(value).ok_or(malformed)?,
+                "sharedBytes" => report.shared_bytes = number(value).ok_or(malformed)?,
                 "fromVersion" => report.from_version = Some(copy(value).ok_or(malformed)?),
                 "toVersion" => report.to_version = Some(copy(value).ok_or(malformed)?),
                 _ => {
@@ -146,7 +150,7 @@ impl Report {
 }
 
 /// In the order of the bits that say which were seen.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 19] = [
     "type",
     "deviceId",
     "nodeType",
@@ -162,6 +166,7 @@ const FIELDS: [&str; 18] = [
     "meshLayer",
     "parentId",
     "bytes",
+    "sharedBytes",
     "fromVersion",
     "toVersion",
     "unsignedAllowed",

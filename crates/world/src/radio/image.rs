@@ -34,11 +34,11 @@ impl Image {
     #[must_use]
     pub fn of(mut bytes: Vec<u8>, chip: ChipId, cast: u32) -> Option<Rc<Self>> {
         let size = u32::try_from(bytes.len()).ok()?;
-        bytes.resize(bytes.len().next_multiple_of(PAGE_BYTES), 0xFF);
         let mut digests = DigestList::default();
-        for (page, bytes) in bytes.chunks_exact(PAGE_BYTES).enumerate() {
+        for (page, bytes) in bytes.chunks(PAGE_BYTES).enumerate() {
             digests.set(page as u16, PageDigest::of(bytes));
         }
+        bytes.resize(bytes.len().next_multiple_of(PAGE_BYTES), 0xFF);
         let description = digests.describe(CastId(cast), size, chip)?;
         Some(Rc::new(Self { bytes, description, digests }))
     }
