@@ -4,6 +4,7 @@
 //! programs that tests run against, [`elf`] for reading the size of what was linked.
 
 mod bench;
+mod c_library;
 mod elf;
 mod fuzz;
 mod lint;

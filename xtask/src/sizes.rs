@@ -9,10 +9,11 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Outcome;
+use crate::c_library;
 use crate::elf;
 use crate::shell::{cargo, command, output_of, run, succeeds, target_dir};
 
-const TARGET: &str = "riscv32imc-unknown-none-elf";
+pub const TARGET: &str = "riscv32imc-unknown-none-elf";
 
 /// The probes, and what each one holds.
 const PROBES: [(&str, &str); 4] = [
@@ -27,7 +28,7 @@ pub fn task(arguments: &[String]) -> Outcome {
         return Err(format!("expected no argument, found {unknown}"));
     }
     let built = target_dir().join("sizes");
-    let mut build = compiler()?;
+    let mut build = compiler("build")?;
     build.args(["--manifest-path", "xtask/size-probe/Cargo.toml", "--release", "--bins", "--target", TARGET]);
     run(build.arg("--target-dir").arg(&built))?;
 
@@ -47,6 +48,7 @@ pub fn task(arguments: &[String]) -> Outcome {
     println!(
         "The node's static RAM is all of its state and a receive buffer of 1536 bytes; no heap is used."
     );
+    c_library::measure(&built)?;
     verification()
 }
 
@@ -67,12 +69,12 @@ fn verification() -> Outcome {
     Ok(())
 }
 
-/// A `cargo build` that can make programs for the chip.
-fn compiler() -> Result<Command, String> {
+/// A `cargo build`, or another `verb`, that can make programs for the chip.
+pub fn compiler(verb: &str) -> Result<Command, String> {
     let installed = output_of(command("rustup").args(["target", "list", "--installed"])).unwrap_or_default();
     if installed.lines().any(|line| line == TARGET) {
         let mut build = cargo();
-        build.arg("build");
+        build.arg(verb);
         return Ok(build);
     }
     if debian_has_the_sources() {
@@ -85,7 +87,7 @@ fn compiler() -> Result<Command, String> {
         build.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
         // Debian's compiler comes without the linker that rustup's brings along.
         build.env("CARGO_TARGET_RISCV32IMC_UNKNOWN_NONE_ELF_LINKER", "ld.lld");
-        build.args(["build", "-Zbuild-std=core,alloc"]);
+        build.args([verb, "-Zbuild-std=core,alloc"]);
         return Ok(build);
     }
     Err(format!(
