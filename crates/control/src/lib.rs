@@ -1,8 +1,10 @@
 //! The control side of Rootcast: what an operator runs, as opposed to what a node runs.
-//!
-//! Layout:
-//!
-//! - [`broker`]: an MQTT broker inside the process, for `rootcast demo`, `rootcast serve` and every
-//!   house that has none of its own. Start from [`broker::EmbeddedBroker`].
 
 pub mod broker;
+pub mod clock;
+pub mod engine;
+pub mod id;
+pub mod metrics;
+pub mod mqtt;
+pub mod service;
+pub mod store;

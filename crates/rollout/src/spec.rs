@@ -16,6 +16,7 @@ pub const MAX_SECONDS: u32 = 366 * 24 * 3600;
 
 /// A rollout as asked for. What is absent has a default that is safe for a house.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Spec {
     /// Who is meant; nothing = every node.
@@ -68,6 +69,7 @@ impl Default for Spec {
 
 /// Who is meant: a node is, if it is in every list that is not empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Selection {
     /// Meshes by name.
@@ -106,6 +108,7 @@ impl Selection {
 
 /// One wave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Wave {
     /// How many nodes it has.
@@ -136,6 +139,7 @@ impl Wave {
 
 /// How many nodes a wave has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WaveSize {
     /// So many.
@@ -148,6 +152,7 @@ pub enum WaveSize {
 
 /// How many updates may be going on at once, from the trigger to the end of the trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// In all meshes together, at least 1.

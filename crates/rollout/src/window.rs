@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A time of day on some days of the week. One that ends before it begins goes past midnight and belongs to the day on
 /// which it begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// `mon`, `tue`, … `sun`; empty = every day.

@@ -2,7 +2,7 @@
 
 use crate::check::{Nodes, Passed, Shown};
 use crate::error::Error;
-use crate::mqtt::{BrokerError, Link, Trust};
+use crate::mqtt::{BrokerError, Link, Trust, endpoint};
 use crate::output::Output;
 use crate::watch::{End, Fleet, Summary, View, follow};
 use crate::{arguments, files, size};
@@ -192,7 +192,7 @@ impl TriggerArguments {
             true => vec![topics.all_reports().to_string(), topics.root_state().to_string()],
             false => Vec::new(),
         };
-        let mut link = Link::open(&self.broker, trust, &filters).await.map_err(failed)?;
+        let mut link = Link::open(&endpoint(&self.broker), trust, &filters).await.map_err(failed)?;
         let mut message = String::new();
         // Writing to a String cannot fail.
         let _ = trigger.write_json(&mut message);

@@ -39,7 +39,7 @@ pub async fn follow(
     loop {
         tokio::select! {
             event = link.next() => match event {
-                Event::Message { topic, payload } => {
+                Event::Message { topic, payload, .. } => {
                     let now = start.elapsed();
                     let change = fleet.hear(&topic, &payload, now);
                     view.changed(output, fleet, change, now)?;

@@ -3,16 +3,18 @@
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use mqtt5::transport::tls::TlsConfig;
 use mqtt5::{
-    ConnectOptions, ConnectionEvent, Message, MqttClient, MqttError, ProtocolVersion, QoS, SubscribeOptions,
+    ConnectOptions, ConnectionEvent, Message, MqttClient, MqttError, ProtocolVersion, PublishOptions, QoS,
+    SubscribeOptions,
 };
-use rootcast_world::body::sockets::BrokerAddress;
 use rustls::pki_types::CertificateDer;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -28,6 +30,40 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pauses between attempts to come back: doubling from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// Events that a reader may fall behind by. What comes beyond is dropped and counted: a flood must not fill the memory.
+const BACKLOG: usize = 16_384;
+/// The longest payload that is handed on, in bytes; no message of a node is longer.
+const MAX_PAYLOAD_BYTES: usize = 8_192;
+
+/// Where a broker is, and who we are to it. `Debug` leaves the password out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Name or address, without the brackets of an IPv6 address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Whether to speak TLS.
+    pub tls: bool,
+    /// User and password.
+    pub login: Option<(String, String)>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "mqtts" } else { "mqtt" };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}
+
 /// Whose certificates a broker may have.
 #[derive(Clone, Debug, Default)]
 pub enum Trust {
@@ -42,7 +78,14 @@ pub enum Trust {
 #[derive(Debug)]
 pub enum Event {
     /// A message on a subscribed topic.
-    Message { topic: String, payload: Vec<u8> },
+    Message {
+        /// Where it was published.
+        topic: String,
+        /// What.
+        payload: Vec<u8>,
+        /// Whether the broker kept it from before we subscribed.
+        retained: bool,
+    },
     /// The connection is gone; it comes back by itself.
     Lost,
     /// The connection is back, with its subscriptions.
@@ -79,38 +122,31 @@ pub enum BrokerError {
 pub struct Link {
     /// The client of the connection that stands, or stood last.
     client: watch::Receiver<MqttClient>,
-    events: UnboundedReceiver<Event>,
+    events: Receiver<Event>,
     keeper: JoinHandle<()>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl Link {
     /// Connects and subscribes.
     pub async fn open(
-        address: &BrokerAddress,
+        address: &Endpoint,
         trust: &Trust,
         filters: &[String],
     ) -> Result<Self, BrokerError> {
-        // Unbounded: what the broker sends is bounded by the mesh's size, and the reader does little but count.
-        let (sender, events) = unbounded_channel();
+        let (sender, events) = channel(BACKLOG);
+        let dropped = Arc::new(AtomicU64::new(0));
         let wanted =
-            Wanted { address: address.clone(), trust: trust.clone(), filters: filters.to_vec(), sender };
+            Wanted { address: address.clone(), trust: trust.clone(), filters: filters.to_vec(), sender, dropped: dropped.clone() };
         let (client, lost) = wanted.connect().await?;
         let (current, client) = watch::channel(client);
         let keeper = tokio::spawn(wanted.keep(current, lost));
-        Ok(Self { client, events, keeper })
+        Ok(Self { client, events, keeper, dropped })
     }
 
     /// Publishes, QoS 1, and waits until the broker has the message.
     pub async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), BrokerError> {
-        let client = self.client.borrow().clone();
-        match timeout(ACKNOWLEDGE_TIMEOUT, client.publish_qos1(topic, payload)).await {
-            Err(_) => Err(BrokerError::Timeout(ACKNOWLEDGE_TIMEOUT)),
-            Ok(Err(MqttError::PublishFailed(_))) => {
-                Err(BrokerError::Denied(format!("publishing to {topic}")))
-            }
-            Ok(Err(error)) => Err(BrokerError::Protocol(error.to_string())),
-            Ok(Ok(_)) => Ok(()),
-        }
+        self.publisher().publish(topic, payload).await
     }
 
     /// The next event. Waits for ever on a silent broker; may be cancelled.
@@ -122,12 +158,53 @@ impl Link {
         }
     }
 
+    /// Messages that were dropped because the reader fell too far behind, or because they were too long.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+
+    /// A means of publishing that lives apart from the link's reader.
+    pub fn publisher(&self) -> Publisher {
+        Publisher { client: self.client.clone() }
+    }
+
     /// Says goodbye.
     pub async fn close(self) {
         self.keeper.abort();
         let client = self.client.borrow().clone();
         // Whether the broker still hears it makes no difference.
         let _ = timeout(GOODBYE_TIMEOUT, client.disconnect()).await;
+    }
+}
+
+/// Publishes over a link's connection.
+#[derive(Clone)]
+pub struct Publisher {
+    client: watch::Receiver<MqttClient>,
+}
+
+impl Publisher {
+    /// Publishes, QoS 1, and waits until the broker has the message.
+    pub async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), BrokerError> {
+        self.send(topic, payload, false).await
+    }
+
+    /// As [`Publisher::publish`]; the broker keeps it for those who subscribe later.
+    pub async fn publish_retained(&self, topic: &str, payload: &[u8]) -> Result<(), BrokerError> {
+        self.send(topic, payload, true).await
+    }
+
+    async fn send(&self, topic: &str, payload: &[u8], retain: bool) -> Result<(), BrokerError> {
+        let client = self.client.borrow().clone();
+        let options = PublishOptions { qos: QoS::AtLeastOnce, retain, ..PublishOptions::default() };
+        match timeout(ACKNOWLEDGE_TIMEOUT, client.publish_with_options(topic, payload, options)).await {
+            Err(_) => Err(BrokerError::Timeout(ACKNOWLEDGE_TIMEOUT)),
+            Ok(Err(MqttError::PublishFailed(_))) => {
+                Err(BrokerError::Denied(format!("publishing to {topic}")))
+            }
+            Ok(Err(error)) => Err(BrokerError::Protocol(error.to_string())),
+            Ok(Ok(_)) => Ok(()),
+        }
     }
 }
 
@@ -139,10 +216,11 @@ impl Drop for Link {
 
 /// The connection that is to stand.
 struct Wanted {
-    address: BrokerAddress,
+    address: Endpoint,
     trust: Trust,
     filters: Vec<String>,
-    sender: UnboundedSender<Event>,
+    sender: Sender<Event>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl Wanted {
@@ -151,7 +229,7 @@ impl Wanted {
         loop {
             // An error means that the client is gone, and the connection with it.
             let _ = lost.await;
-            let _ = self.sender.send(Event::Lost);
+            let _ = self.sender.send(Event::Lost).await;
             let (mut pause, longest) = PAUSES;
             lost = loop {
                 sleep(pause).await;
@@ -161,7 +239,7 @@ impl Wanted {
                     break lost;
                 }
             };
-            let _ = self.sender.send(Event::Back);
+            let _ = self.sender.send(Event::Back).await;
         }
     }
 
@@ -178,7 +256,7 @@ impl Wanted {
 
     /// Finds an address of the broker that takes connections.
     async fn reach(&self) -> Result<SocketAddr, BrokerError> {
-        let BrokerAddress { host, port, .. } = &self.address;
+        let Endpoint { host, port, .. } = &self.address;
         let reach = async {
             let places = lookup_host((host.as_str(), *port)).await.map_err(BrokerError::Name)?;
             let mut failure = io::Error::from(io::ErrorKind::NotFound);
@@ -260,11 +338,15 @@ impl Wanted {
 
     async fn subscribe(&self, client: &MqttClient) -> Result<(), BrokerError> {
         for filter in &self.filters {
-            let sender = self.sender.clone();
+            let (sender, dropped) = (self.sender.clone(), self.dropped.clone());
             let options = SubscribeOptions { qos: QoS::AtLeastOnce, ..SubscribeOptions::default() };
             let hear = move |message: Message| {
-                // Nobody listens any more: the link is being closed.
-                let _ = sender.send(Event::Message { topic: message.topic, payload: message.payload });
+                let (topic, payload, retained) = (message.topic, message.payload, message.retain);
+                if payload.len() > MAX_PAYLOAD_BYTES
+                    || sender.try_send(Event::Message { topic, payload, retained }).is_err()
+                {
+                    dropped.fetch_add(1, Relaxed);
+                }
             };
             let subscribed = client.subscribe_with_options(filter.as_str(), options, hear);
             match timeout(ACKNOWLEDGE_TIMEOUT, subscribed).await {

@@ -1,0 +1,171 @@
+//! What others may ask of the engine.
+
+use crate::store::StoreError;
+use crate::store::event::EventRow;
+use crate::store::node::MeshRow;
+use rootcast_rollout::{Assignment, Fleet, Spec};
+use rootcast_wire::NodeId;
+use std::collections::BTreeSet;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// Why an order is not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// It makes no sense as things are.
+    #[error("{0}")]
+    Conflict(String),
+    /// The revision is another one by now.
+    #[error("it has changed since you looked: its revision is {0} now")]
+    Changed(i64),
+    /// It cannot be written down.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine has ended.
+    #[error("the control plane is shutting down")]
+    Ended,
+}
+
+/// A rollout to begin.
+#[derive(Clone, Debug)]
+pub struct NewRollout {
+    /// What the operator calls it.
+    pub name: String,
+    /// Its release.
+    pub release: String,
+    /// What is asked for; checked already.
+    pub spec: Spec,
+    /// Who asks.
+    pub by: String,
+}
+
+/// What an operator does with a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Trigger nobody more.
+    Pause,
+    /// Go on.
+    Resume,
+    /// End it: nobody more is triggered, who has not switched drops it.
+    Abort,
+    /// Try again with those that did not make it; with `force`, even an image that failed its trial there.
+    Retry {
+        /// See there.
+        force: bool,
+    },
+}
+
+/// How the engine stands with the world.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether there is a connection to the broker.
+    pub is_connected: bool,
+    /// Nodes known.
+    pub nodes: usize,
+    /// Of them, present.
+    pub online: usize,
+    /// Rollouts in which something may still happen.
+    pub open_rollouts: usize,
+    /// Updates that are going on.
+    pub in_flight: usize,
+}
+
+pub(super) type Reply<T> = oneshot::Sender<T>;
+
+pub(super) enum Request {
+    Fleet(Reply<Fleet>),
+    Standing(Reply<Standing>),
+    DryRun(String, Box<Spec>, Reply<Result<(Assignment, Fleet), OrderError>>),
+    Create(Box<NewRollout>, Reply<Result<String, OrderError>>),
+    Order { rollout: String, order: Order, revision: Option<i64>, by: String, reply: Reply<Result<(), OrderError>> },
+    Mark { node: NodeId, name: Option<Option<String>>, tags: Option<BTreeSet<String>>, reply: Reply<Result<(), OrderError>> },
+    Forget(NodeId, Reply<Result<(), OrderError>>),
+    Mesh(MeshRow, Reply<Result<(), OrderError>>),
+    Stop(Reply<()>),
+}
+
+/// A way to ask the engine. Clones ask the same one.
+#[derive(Clone)]
+pub struct EngineHandle {
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) events: broadcast::Sender<EventRow>,
+}
+
+impl EngineHandle {
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, OrderError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.map_err(|_| OrderError::Ended)?;
+        answer.await.map_err(|_| OrderError::Ended)
+    }
+
+    /// The fleet as known now.
+    pub async fn fleet(&self) -> Result<Fleet, OrderError> {
+        self.ask(Request::Fleet).await
+    }
+
+    /// How things stand.
+    pub async fn standing(&self) -> Result<Standing, OrderError> {
+        self.ask(Request::Standing).await
+    }
+
+    /// Who would get what of a release.
+    pub async fn dry_run(&self, release: String, spec: Spec) -> Result<(Assignment, Fleet), OrderError> {
+        self.ask(|reply| Request::DryRun(release, Box::new(spec), reply)).await?
+    }
+
+    /// Begins a rollout and returns its id.
+    pub async fn create(&self, new: NewRollout) -> Result<String, OrderError> {
+        self.ask(|reply| Request::Create(Box::new(new), reply)).await?
+    }
+
+    /// Does something with a rollout; if a revision is given, only if it is still that one.
+    pub async fn order(
+        &self,
+        rollout: &str,
+        order: Order,
+        revision: Option<i64>,
+        by: &str,
+    ) -> Result<(), OrderError> {
+        let (rollout, by) = (rollout.to_owned(), by.to_owned());
+        self.ask(|reply| Request::Order { rollout, order, revision, by, reply }).await?
+    }
+
+    /// Gives a node a name (`Some(None)` takes it away) and tags.
+    pub async fn mark(
+        &self,
+        node: NodeId,
+        name: Option<Option<String>>,
+        tags: Option<BTreeSet<String>>,
+    ) -> Result<(), OrderError> {
+        self.ask(|reply| Request::Mark { node, name, tags, reply }).await?
+    }
+
+    /// Forgets a node.
+    pub async fn forget(&self, node: NodeId) -> Result<(), OrderError> {
+        self.ask(|reply| Request::Forget(node, reply)).await?
+    }
+
+    /// Gives a mesh a title and a zone.
+    pub async fn put_mesh(&self, mesh: MeshRow) -> Result<(), OrderError> {
+        self.ask(|reply| Request::Mesh(mesh, reply)).await?
+    }
+
+    /// Writes down what is not written yet, and ends.
+    pub async fn stop(&self) {
+        // If it has ended already, all the better.
+        let _ = self.ask(Request::Stop).await;
+    }
+
+    /// Events from now on.
+    pub fn events(&self) -> broadcast::Receiver<EventRow> {
+        self.events.subscribe()
+    }
+
+    /// Tells listeners of an event that is written already.
+    pub fn tell(&self, event: EventRow) {
+        // Nobody listening is no error.
+        let _ = self.events.send(event);
+    }
+}

@@ -1,0 +1,53 @@
+//! Everything that can be asked of the control plane, as plain functions: the REST API, the web page and Home Assistant sit
+//! on this and add nothing but their own form.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`nodes`] | nodes, meshes |
+//! | [`releases`] | files, releases |
+//! | [`rollouts`] | rollouts: dry run, create, look, pause, resume, abort, retry |
+//! | [`events`] | what happened, and every trigger |
+//! | [`tokens`] | who may do what; the audit log |
+//!
+//! Roles are checked by whoever calls: a function here does what it is asked for.
+
+mod error;
+pub mod events;
+pub mod nodes;
+pub mod page;
+pub mod releases;
+pub mod rollouts;
+pub mod tokens;
+
+pub use error::ServiceError;
+
+use crate::clock::Clock;
+use crate::engine::{EngineHandle, Standing};
+use crate::metrics::Metrics;
+use crate::store::Store;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The control plane, to be asked. Clones share it.
+#[derive(Clone)]
+pub struct Service {
+    /// Where everything is kept.
+    pub store: Store,
+    /// The engine.
+    pub engine: EngineHandle,
+    /// What time it is.
+    pub clock: Clock,
+    /// What the process counts.
+    pub metrics: Arc<Metrics>,
+    /// The folder of uploaded files, which the firmware host serves.
+    pub files: Arc<PathBuf>,
+    /// Where nodes find them, with the slash at its end.
+    pub files_url: Arc<str>,
+}
+
+impl Service {
+    /// How things stand.
+    pub async fn standing(&self) -> Result<Standing, ServiceError> {
+        Ok(self.engine.standing().await?)
+    }
+}

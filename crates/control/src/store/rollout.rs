@@ -1,0 +1,157 @@
+//! Rollouts, their updates, and the log of triggers.
+
+use super::{Store, StoreError};
+use sqlx::FromRow;
+
+/// A rollout as stored.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct RolloutRow {
+    /// Its id.
+    pub id: String,
+    /// What the operator calls it.
+    pub name: String,
+    /// Its release.
+    pub release_id: String,
+    /// What was asked for, as JSON.
+    pub spec: String,
+    /// How it stands.
+    pub phase: String,
+    /// The wave that is open.
+    pub wave: i64,
+    /// Present nodes by mesh when it began, as JSON.
+    pub baseline: String,
+    /// What is being waited for, as JSON.
+    pub holds: String,
+    /// Why it stands as it does.
+    pub reason: String,
+    /// When it was asked for.
+    pub created_at: i64,
+    /// By whom.
+    pub created_by: String,
+    /// From when its life counts.
+    pub began_at: i64,
+    /// When everything had ended.
+    pub ended_at: Option<i64>,
+    /// Counts changes.
+    pub revision: i64,
+}
+
+/// An update as stored.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct UpdateRow {
+    /// Its rollout.
+    pub rollout_id: String,
+    /// Its node.
+    pub node: i64,
+    /// Its wave.
+    pub wave: i64,
+    /// Which image.
+    pub variant: i64,
+    /// That image's hash.
+    pub image_hash: String,
+    /// The first half of its `app_elf_sha256`.
+    pub elf: Option<String>,
+    /// What ran before.
+    pub before_image: Option<String>,
+    /// How far it is.
+    pub state: String,
+    /// Since when.
+    pub since: i64,
+    /// Which attempt.
+    pub attempt: i64,
+    /// The attempt's first trigger.
+    pub triggered_at: Option<i64>,
+    /// Its last trigger.
+    pub last_trigger_at: Option<i64>,
+    /// Triggers in this attempt.
+    pub triggers: i64,
+    /// Whether the last was answered.
+    pub answered: i64,
+    /// When it was last told to drop it.
+    pub dropped_at: Option<i64>,
+    /// How far the node's step is, 0 to 100.
+    pub progress: i64,
+    /// Why it stands as it does.
+    pub reason: String,
+    /// An error's code.
+    pub code: Option<String>,
+}
+
+/// A trigger or an abort as logged.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct TriggerRow {
+    /// Its number.
+    pub seq: i64,
+    /// When.
+    pub at: i64,
+    /// For which rollout.
+    pub rollout_id: String,
+    /// Which attempt.
+    pub attempt: i64,
+    /// Which mesh.
+    pub mesh: String,
+    /// `trigger` or `abort`.
+    pub kind: String,
+    /// The nodes, as a JSON array.
+    pub nodes: String,
+    /// Where it was published.
+    pub topic: String,
+    /// What was published.
+    pub message: String,
+    /// Why.
+    pub reason: String,
+}
+
+pub(super) const UPSERT_ROLLOUT: &str = "INSERT INTO rollouts (id, name, release_id, spec, phase, wave, baseline, holds, \
+    reason, created_at, created_by, began_at, ended_at, revision) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14) \
+    ON CONFLICT (id) DO UPDATE SET phase=excluded.phase, wave=excluded.wave, baseline=excluded.baseline, \
+    holds=excluded.holds, reason=excluded.reason, began_at=excluded.began_at, ended_at=excluded.ended_at, \
+    spec=excluded.spec, revision=excluded.revision";
+
+pub(super) const UPSERT_UPDATE: &str = "INSERT INTO updates (rollout_id, node, wave, variant, image_hash, elf, \
+    before_image, state, since, attempt, triggered_at, last_trigger_at, triggers, answered, dropped_at, progress, reason, \
+    code) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18) \
+    ON CONFLICT (rollout_id, node) DO UPDATE SET wave=excluded.wave, before_image=excluded.before_image, \
+    state=excluded.state, since=excluded.since, attempt=excluded.attempt, triggered_at=excluded.triggered_at, \
+    last_trigger_at=excluded.last_trigger_at, triggers=excluded.triggers, answered=excluded.answered, \
+    dropped_at=excluded.dropped_at, progress=excluded.progress, reason=excluded.reason, code=excluded.code";
+
+impl Store {
+    /// Rollouts, newest first, those before `before` only.
+    pub async fn rollouts(&self, before: Option<&str>, limit: i64) -> Result<Vec<RolloutRow>, StoreError> {
+        let query = sqlx::query_as("SELECT * FROM rollouts WHERE id < $1 ORDER BY id DESC LIMIT $2");
+        Ok(query.bind(before.unwrap_or("~")).bind(limit).fetch_all(&self.pool).await?)
+    }
+
+    /// Rollouts in which something may still happen.
+    pub async fn open_rollouts(&self) -> Result<Vec<RolloutRow>, StoreError> {
+        let query = sqlx::query_as("SELECT * FROM rollouts WHERE ended_at IS NULL ORDER BY id");
+        Ok(query.fetch_all(&self.pool).await?)
+    }
+
+    /// A rollout.
+    pub async fn rollout(&self, id: &str) -> Result<Option<RolloutRow>, StoreError> {
+        Ok(sqlx::query_as("SELECT * FROM rollouts WHERE id = $1").bind(id).fetch_optional(&self.pool).await?)
+    }
+
+    /// Updates of a rollout by node, those after `after` only.
+    pub async fn updates(&self, rollout: &str, after: i64, limit: i64) -> Result<Vec<UpdateRow>, StoreError> {
+        let query =
+            sqlx::query_as("SELECT * FROM updates WHERE rollout_id = $1 AND node > $2 ORDER BY node LIMIT $3");
+        Ok(query.bind(rollout).bind(after).bind(limit).fetch_all(&self.pool).await?)
+    }
+
+    /// How many updates of a rollout are in which wave and state.
+    pub async fn update_counts(&self, rollout: &str) -> Result<Vec<(i64, String, i64)>, StoreError> {
+        let query = sqlx::query_as(
+            "SELECT wave, state, COUNT(*) FROM updates WHERE rollout_id = $1 GROUP BY wave, state ORDER BY wave, state",
+        );
+        Ok(query.bind(rollout).fetch_all(&self.pool).await?)
+    }
+
+    /// The log of triggers and aborts, oldest first, those after `after` only.
+    pub async fn triggers(&self, after: i64, limit: i64) -> Result<Vec<TriggerRow>, StoreError> {
+        let query = sqlx::query_as("SELECT * FROM triggers WHERE seq > $1 ORDER BY seq LIMIT $2");
+        Ok(query.bind(after).bind(limit).fetch_all(&self.pool).await?)
+    }
+}
