@@ -2,6 +2,7 @@
 //!
 //! Causes come from the libraries' own errors; this type adds the file, and [`Error::advice`] says what to do.
 
+use crate::client::ClientError;
 use crate::mqtt::BrokerError;
 use rootcast_hosting::publish::PublishError;
 use rootcast_image::partition::CsvError;
@@ -137,6 +138,15 @@ pub enum Error {
     /// A node came to a bad end.
     #[error("the node came to a bad end")]
     NodeEnded,
+    /// The control plane does not start.
+    #[error(transparent)]
+    Plane(#[from] rootcast_control::plane::PlaneError),
+    /// The control plane does not do what was asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A rollout came to another end than was hoped for.
+    #[error("the rollout is {phase}: {reason}")]
+    Rollout { phase: String, reason: String },
     /// Somebody pressed Ctrl-C.
     #[error("interrupted")]
     Interrupted { what_now: &'static str },
@@ -172,6 +182,7 @@ impl Error {
                 | Self::NoAnswer { .. }
                 | Self::NotAccepted { .. }
                 | Self::Interrupted { .. }
+                | Self::Rollout { .. }
                 | Self::Evidence
         )
     }
@@ -246,11 +257,37 @@ impl Error {
             Self::Trust(_) => "Give CA certificates in PEM form with --ca.",
             Self::NodeEnded => "This is a defect of Rootcast: report it with the flash file.",
             Self::Interrupted { what_now } => what_now,
+            Self::Client(error) => return error.advice().map(str::to_string),
+            Self::Plane(error) => return plane_advice(error).map(str::to_string),
+            Self::Rollout { .. } => {
+                "rootcast rollout show says why, node by node; rootcast rollout retry tries the failed again."
+            }
             Self::Runtime(_) => "Check the limits on threads and open files.",
             Self::Output(_) | Self::Flawed { .. } | Self::PublicKey { .. } => return None,
         };
         Some(text.to_string())
     }
+}
+
+/// What the message does not say already.
+fn plane_advice(error: &rootcast_control::plane::PlaneError) -> Option<&'static str> {
+    use rootcast_control::plane::PlaneError;
+    Some(match error {
+        PlaneError::Data { .. } => {
+            "Check the path and your rights to it, or give another folder with --data."
+        }
+        PlaneError::InUse { .. } => "Stop that one first, or give this one another folder with --data.",
+        PlaneError::Store(_) => {
+            "Check --database, and that the database runs; without it, SQLite in the data folder is used."
+        }
+        PlaneError::Broker(rootcast_control::broker::BrokerError::OpenBeyondLoopback { .. }) => {
+            "Say who may use the broker with --mqtt-users FILE."
+        }
+        PlaneError::Broker(_) => {
+            "Choose another address with --mqtt, or use the broker that is there: --broker URL."
+        }
+        _ => return None,
+    })
 }
 
 /// What the message does not say already.

@@ -5,6 +5,7 @@
 //! | [`command`] | one file a command: its arguments, its help, what it calls |
 //! | [`arguments`] | readers of arguments that several commands take |
 //! | [`check`] | what nodes will see at a URL: arguments and output |
+//! | [`client`] | a client of the control plane's REST API |
 //! | [`demo`] | a whole installation in this process |
 //! | [`output`] | what a command prints: lines for people, or with `--json` one object a line |
 //! | [`error`] | why a command failed, what to do about it, and the exit status |
@@ -19,6 +20,7 @@
 
 mod arguments;
 mod check;
+mod client;
 mod command;
 mod demo;
 mod error;

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub failed_rounds: AtomicU64,
     /// Nodes not taken up because there are too many.
     pub refused_nodes: AtomicU64,
+    /// Requests without a valid token.
+    pub unauthorized: AtomicU64,
 }
 
 impl Metrics {

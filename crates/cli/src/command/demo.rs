@@ -181,7 +181,8 @@ impl Demo {
         let failed = |error| Error::Broker { broker: broker.to_string(), error };
         let topics = Topics::default();
         let filters = [topics.all_reports().to_string(), topics.root_state().to_string()];
-        let mut link = Link::open(&endpoint(&broker), &Trust::PublicAuthorities, &filters).await.map_err(failed)?;
+        let mut link =
+            Link::open(&endpoint(&broker), &Trust::PublicAuthorities, &filters).await.map_err(failed)?;
         let mut fleet = Fleet::new(topics.clone(), Targets::all(), None);
         fleet.expect(self.nodes.into());
         let mut view = View::new(output, "The mesh forms".to_string());

@@ -127,7 +127,7 @@ impl Host {
                 ca: ca.as_ref(),
             })?;
             let mut events = host.events();
-            tell(&mut events, stopped(), output).await?;
+            tell(&mut events, arguments::stopped(), output).await?;
             let meter = host.meter();
             let finished = tokio::select! {
                 finished = host.stop(GRACE) => finished,
@@ -205,19 +205,6 @@ async fn tell(
             () = &mut stop => return Ok(()),
         }
     }
-}
-
-/// Ctrl-C, or on Unix what service managers send.
-async fn stopped() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
-        return;
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// An IPv6 address as it stands in a URL.

@@ -3,15 +3,20 @@
 mod check;
 mod delta;
 mod demo;
+mod events;
 mod flash;
 mod host;
 mod inspect;
 mod key;
 mod keygen;
 mod node;
+mod nodes;
 mod provision;
 mod publish;
 mod release;
+mod releases;
+mod rollout;
+mod serve;
 mod sign;
 mod simulate;
 mod trigger;
@@ -38,6 +43,11 @@ pub enum Command {
     Host(Box<host::Host>),
     Check(Box<check::Check>),
     Trigger(Box<trigger::TriggerArguments>),
+    Serve(Box<serve::Serve>),
+    Nodes(nodes::Nodes),
+    Releases(releases::Releases),
+    Rollout(Box<rollout::RolloutCommand>),
+    Events(events::Events),
 }
 
 impl Command {
@@ -59,6 +69,11 @@ impl Command {
             Self::Host(command) => command.run(output),
             Self::Check(command) => command.run(output),
             Self::Trigger(command) => command.run(output),
+            Self::Serve(command) => command.run(output),
+            Self::Nodes(command) => command.run(output),
+            Self::Releases(command) => command.run(output),
+            Self::Rollout(command) => command.run(output),
+            Self::Events(command) => command.run(output),
         }
     }
 }

@@ -15,6 +15,17 @@ pub fn rootcast(folder: &Path, arguments: &[&str]) -> Output {
         .expect("rootcast runs")
 }
 
+/// Runs `rootcast` in `folder` with these environment variables.
+pub fn rootcast_with(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rootcast"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("ROOTCAST_BROKER")
+        .envs(variables.iter().copied())
+        .output()
+        .expect("rootcast runs")
+}
+
 /// Runs `rootcast`, which must succeed, and returns its standard output.
 pub fn succeeds(folder: &Path, arguments: &[&str]) -> String {
     let output = rootcast(folder, arguments);

@@ -1,10 +1,12 @@
 //! Every request that could change something is written down: who, what, when, from where, and how it ended. Looking is
-//! not; the query, which may hold what is nobody's business, is not either.
+//! not; the query, which may hold what is nobody's business, is not either. Requests without a valid token change nothing
+//! and go to the program's log only: a stranger must not be able to fill the database.
 
 use super::Api;
 use super::auth::by_header;
 use super::problem::Problem;
 use crate::clock::to_db;
+use crate::metrics::Metrics;
 use crate::store::access::AuditRow;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::Method;
@@ -22,10 +24,14 @@ pub async fn write_down(State(api): State<Api>, request: Request, next: Next) ->
         Ok(principal) => principal,
         Err(error) => return Problem::from(error).into_response(),
     };
-    if let Some(principal) = principal.clone() {
-        parts.extensions.insert(principal);
-    }
     let source = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.to_string());
+    let source = source.unwrap_or_else(|| "-".to_owned());
+    let Some(principal) = principal else {
+        Metrics::count(&api.service.metrics.unauthorized);
+        tracing::info!(%source, method = %parts.method, path = parts.uri.path(), "a request without a valid token");
+        return next.run(Request::from_parts(parts, body)).await;
+    };
+    parts.extensions.insert(principal.clone());
     let (method, mut path) = (parts.method.clone(), parts.uri.path().to_owned());
     let response = next.run(Request::from_parts(parts, body)).await;
     if matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) {
@@ -34,20 +40,17 @@ pub async fn write_down(State(api): State<Api>, request: Request, next: Next) ->
     path.truncate(path.floor_char_boundary(MAX_PATH_BYTES));
     let row = AuditRow {
         seq: 0,
-        at: to_db(api.clock.now()),
-        who: principal.as_ref().map_or("-".to_owned(), |it| format!("{} ({})", it.name, it.token)),
-        role: principal.as_ref().map_or("-", |it| it.role.name()).to_owned(),
-        source: source.unwrap_or_else(|| "-".to_owned()),
+        at: to_db(api.service.clock.now()),
+        who: format!("{} ({})", principal.name, principal.token),
+        role: principal.role.name().to_owned(),
+        source,
         method: method.to_string(),
         path: format!("/api/v1{path}"),
         status: response.status().as_u16().into(),
     };
-    match api.store.add_audit(&row).await {
-        Ok(()) => response,
+    if let Err(error) = api.service.store.add_audit(&row).await {
         // What was done is done; that it could not be written down must not go unseen.
-        Err(error) => {
-            tracing::error!(%error, method = row.method, path = row.path, "a change could not be written into the audit log");
-            response
-        }
+        tracing::error!(%error, ?row, "a change could not be written into the audit log");
     }
+    response
 }

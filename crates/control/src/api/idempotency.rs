@@ -2,11 +2,11 @@
 //! after a restart, for a day. Another request with the same key is an error.
 
 use super::Api;
-use super::auth::Principal;
-use super::extract::check_text;
 use super::problem::Problem;
 use crate::clock::to_db;
 use crate::id::sha256_hex;
+use crate::service::page::check_text;
+use crate::service::tokens::Principal;
 use crate::store::access::AnswerRow;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -31,7 +31,7 @@ pub async fn once<T: Serialize>(
     let key = key.to_str().map_err(|_| Problem::malformed("the Idempotency-Key is not plain text"))?;
     check_text("Idempotency-Key", key, MAX_KEY_BYTES)?;
     let request = sha256_hex(to_json(request)?.as_bytes());
-    if let Some(answer) = api.store.answer(&who.token, key).await? {
+    if let Some(answer) = api.service.store.answer(&who.token, key).await? {
         return match answer.request == request {
             true => Ok(created(&answer.body)),
             false => Err(Problem::new(
@@ -41,14 +41,15 @@ pub async fn once<T: Serialize>(
         };
     }
     let body = to_json(&deed.await?)?;
-    let now = to_db(api.clock.now());
+    let now = to_db(api.service.clock.now());
     let answer = AnswerRow { request, status: 201, body };
-    api.store.keep_answer(&who.token, key, &answer, now, now.saturating_sub(KEEP_MS)).await?;
+    api.service.store.keep_answer(&who.token, key, &answer, now, now.saturating_sub(KEEP_MS)).await?;
     Ok(created(&answer.body))
 }
 
 fn to_json(value: &impl Serialize) -> Result<String, Problem> {
-    serde_json::to_string(value).map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+    serde_json::to_string(value)
+        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 fn created(body: &str) -> Response {

@@ -1,5 +1,5 @@
-//! The REST API. Everything that can be done goes through it: the command line, the web page and other programs are its
-//! clients.
+//! The REST API. Everything that can be done goes through it or through the functions that it is a form of
+//! ([`crate::service`]): a handler here reads a request, checks the role, and answers.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | [`events`] | what happened: a list, a stream, the log of triggers |
 //! | [`tokens`] | who may do what; the audit log |
 //! | [`system`] | health, metrics, the OpenAPI document and a page of it |
-//! | [`auth`] | tokens and roles: each route names the least role in its handler's arguments |
+//! | [`auth`] | each route names the least role in its handler's arguments |
 //! | [`audit`] | every change is written down |
 //! | [`idempotency`] | the same request twice is done once |
 //! | [`problem`] | errors, RFC 9457 |
@@ -23,24 +23,24 @@ pub mod extract;
 pub mod idempotency;
 pub mod listen;
 pub mod nodes;
-pub mod openapi;
 pub mod problem;
 pub mod releases;
 pub mod rollouts;
 pub mod system;
 pub mod tokens;
 
-use crate::clock::Clock;
-use crate::engine::EngineHandle;
-use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::service::Service;
+use crate::service::releases::MAX_FILE_BYTES;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post};
+use axum::routing::get;
 use problem::Problem;
-use std::path::PathBuf;
 use std::sync::Arc;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// The largest body of a request that is not an upload, in bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -48,53 +48,70 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 /// What handlers work with. Clones share it.
 #[derive(Clone)]
 pub struct Api {
-    /// Where everything is kept.
-    pub store: Store,
-    /// The engine.
-    pub engine: EngineHandle,
-    /// What time it is.
-    pub clock: Clock,
-    /// What the process counts.
-    pub metrics: Arc<Metrics>,
-    /// The folder of uploaded files, which the firmware host serves.
-    pub files: Arc<PathBuf>,
-    /// Where nodes find them.
-    pub files_url: Arc<str>,
+    /// The control plane.
+    pub service: Service,
+    /// The OpenAPI document.
+    document: Arc<str>,
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Rootcast",
+    description = "The control plane of Rootcast: nodes as heard of, releases, and rollouts that stop by themselves.",
+    license(name = "MIT OR Apache-2.0")
+))]
+struct Document;
+
+fn v1() -> OpenApiRouter<Api> {
+    let uploads =
+        OpenApiRouter::new().routes(routes!(releases::upload)).layer(DefaultBodyLimit::max(MAX_FILE_BYTES));
+    OpenApiRouter::new()
+        .routes(routes!(nodes::list))
+        .routes(routes!(nodes::show, nodes::change, nodes::forget))
+        .routes(routes!(nodes::meshes, nodes::put_mesh))
+        .routes(routes!(releases::list, releases::create))
+        .routes(routes!(releases::show, releases::remove))
+        .routes(routes!(rollouts::list, rollouts::create))
+        .routes(routes!(rollouts::dry_run))
+        .routes(routes!(rollouts::show))
+        .routes(routes!(rollouts::updates))
+        .routes(routes!(rollouts::pause))
+        .routes(routes!(rollouts::resume))
+        .routes(routes!(rollouts::abort))
+        .routes(routes!(rollouts::retry))
+        .routes(routes!(events::list))
+        .routes(routes!(events::stream))
+        .routes(routes!(events::triggers))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::audit))
+        .routes(routes!(tokens::whoami))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .merge(uploads)
+}
+
+/// The OpenAPI document: every route of the API, as the router has it.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let (_, mut document) =
+        OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1()).split_for_parts();
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document.components.get_or_insert_default().security_schemes.insert("token".to_owned(), bearer.into());
+    document
 }
 
 /// Every route.
-pub fn router(api: Api) -> Router {
-    let v1 = Router::new()
-        .route("/nodes", get(nodes::list))
-        .route("/nodes/{id}", get(nodes::show).patch(nodes::change).delete(nodes::forget))
-        .route("/meshes", get(nodes::meshes).put(nodes::put_mesh))
-        .route("/files", post(releases::upload).layer(DefaultBodyLimit::max(releases::MAX_FILE_BYTES)))
-        .route("/releases", get(releases::list).post(releases::create))
-        .route("/releases/{id}", get(releases::show).delete(releases::remove))
-        .route("/rollouts", get(rollouts::list).post(rollouts::create))
-        .route("/rollouts/dry-run", post(rollouts::dry_run))
-        .route("/rollouts/{id}", get(rollouts::show))
-        .route("/rollouts/{id}/updates", get(rollouts::updates))
-        .route("/rollouts/{id}/pause", post(rollouts::pause))
-        .route("/rollouts/{id}/resume", post(rollouts::resume))
-        .route("/rollouts/{id}/abort", post(rollouts::abort))
-        .route("/rollouts/{id}/retry", post(rollouts::retry))
-        .route("/events", get(events::list))
-        .route("/events/stream", get(events::stream))
-        .route("/triggers", get(events::triggers))
-        .route("/tokens", get(tokens::list).post(tokens::create))
-        .route("/tokens/{id}", delete(tokens::revoke))
-        .route("/audit", get(tokens::audit))
-        .route("/whoami", get(tokens::whoami))
+pub fn router(service: Service) -> Router {
+    let document = document().to_json().unwrap_or_default();
+    let api = Api { service, document: document.into() };
+    let (v1, _) = v1().split_for_parts();
+    let v1 = v1
         .route("/openapi.json", get(system::openapi))
         .route_layer(from_fn_with_state(api.clone(), audit::write_down));
     Router::new()
         .nest("/api/v1", v1)
-        .route("/api/docs", get(system::docs))
         .route("/metrics", get(system::metrics))
         .route("/health/live", get(system::live))
         .route("/health/ready", get(system::ready))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || Problem::method())
         .with_state(api)

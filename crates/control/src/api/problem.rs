@@ -1,24 +1,24 @@
 //! Errors as RFC 9457 has them: what went wrong, with which thing, and what to do.
 
-use crate::engine::OrderError;
+use crate::service::ServiceError;
 use crate::store::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoResponses, ToSchema};
 
 /// What went wrong.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `about:blank`: the status says what kind of problem it is.
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: String,
     /// The status in words.
     title: String,
     /// The status.
     status: u16,
     /// What went wrong, with which thing, and what to do.
-    detail: String,
+    pub detail: String,
 }
 
 /// The ways in which any request may be turned down.
@@ -61,7 +61,7 @@ impl Problem {
     /// A problem with this status.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Problem").to_owned();
-        Self { kind: "about:blank", title, status: status.as_u16(), detail: detail.into() }
+        Self { kind: "about:blank".to_owned(), title, status: status.as_u16(), detail: detail.into() }
     }
 
     /// 400.
@@ -76,17 +76,10 @@ impl Problem {
 
     /// 405.
     pub fn method() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done with this page; see /api/docs")
-    }
-
-    /// 422.
-    pub fn unprocessable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
-    }
-
-    /// What went wrong.
-    pub fn detail(&self) -> &str {
-        &self.detail
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this cannot be done with this page; see /api/v1/openapi.json",
+        )
     }
 
     /// The status.
@@ -112,25 +105,24 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         // What the database says may hold addresses and statements: it is for the log.
         tracing::error!(%error, "the store cannot be used");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be used now; the log says why. Try again.")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the database cannot be used now; the log says why. Try again.",
+        )
     }
 }
 
-impl From<OrderError> for Problem {
-    fn from(error: OrderError) -> Self {
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
         let status = match error {
-            OrderError::Store(error) => return error.into(),
-            OrderError::NotFound(_) => StatusCode::NOT_FOUND,
-            OrderError::Conflict(_) => StatusCode::CONFLICT,
-            OrderError::Changed(_) => StatusCode::PRECONDITION_FAILED,
-            OrderError::Ended => StatusCode::SERVICE_UNAVAILABLE,
+            ServiceError::Store(error) => return error.into(),
+            ServiceError::Malformed(_) => StatusCode::BAD_REQUEST,
+            ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
+            ServiceError::Conflict(_) => StatusCode::CONFLICT,
+            ServiceError::Changed(_) => StatusCode::PRECONDITION_FAILED,
+            ServiceError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ServiceError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, error.to_string())
-    }
-}
-
-impl From<crate::id::NoRandomness> for Problem {
-    fn from(error: crate::id::NoRandomness) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }

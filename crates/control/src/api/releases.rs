@@ -1,238 +1,35 @@
-//! Files and releases. A file is uploaded first and has its content's name, so that the same file twice is one file; a
-//! release names files.
+//! Files and releases.
 
 use super::Api;
 use super::auth::{Operator, Viewer};
-use super::extract::{Body, Params, Part, check_text, cut, page_size};
+use super::extract::{Body, Params, Part};
 use super::idempotency::once;
 use super::problem::{Problem, Refusals};
-use crate::clock::{rfc3339, to_db};
-use crate::id;
-use crate::store::release::{ImageRow, ReleaseRow};
+use crate::service::releases::{Before, FileView, NewRelease, ReleasePage, ReleaseView};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use rootcast_image::{AppImage, ChipId, ImageVerifier};
-use rootcast_wire::NodeType;
-use rootcast_wire::text::{Hex, from_hex};
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
-use utoipa::{IntoParams, ToSchema};
-
-/// The largest file, in bytes: the largest flash of these chips.
-pub const MAX_FILE_BYTES: usize = 16 << 20;
-/// The most images of a release.
-const MAX_IMAGES: usize = 64;
-/// The longest notes, in bytes.
-const MAX_NOTES_BYTES: usize = 4_096;
-
-/// A file that was uploaded.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct FileView {
-    /// SHA-256 over the file: by this a release names it.
-    pub sha256: String,
-    /// Bytes.
-    pub size: u64,
-    /// ESP-IDF's number of the chip it is for.
-    pub chip: u16,
-    /// The same in words.
-    pub chip_name: String,
-    /// The project in its app descriptor.
-    pub project: String,
-    /// The version there.
-    pub version: String,
-    /// The image hash, by which nodes report what they run.
-    pub image_hash: String,
-    /// The first half of `app_elf_sha256`, if it has one.
-    pub elf: Option<String>,
-    /// Whether a signature sector follows the image.
-    pub signed: bool,
-    /// Where nodes find it.
-    pub url: String,
-}
-
-fn file_name(sha256: &str) -> String {
-    format!("{sha256}.bin")
-}
-
-fn look_at(bytes: &[u8], files_url: &str) -> Result<FileView, Problem> {
-    let refuse = |error| Problem::unprocessable(format!("this is no app image that a node would take: {error}"));
-    let mut verifier = ImageVerifier::new();
-    verifier.push(bytes).map_err(refuse)?;
-    let image = verifier.finish().map_err(refuse)?;
-    Ok(describe(&image, files_url))
-}
-
-fn describe(image: &AppImage, files_url: &str) -> FileView {
-    let chip: ChipId = image.header.chip;
-    let sha256 = Hex(&image.file_sha256).to_string();
-    let elf = &image.descriptor.app_elf_sha256;
-    FileView {
-        size: image.file_len.into(),
-        chip: chip.0,
-        chip_name: chip.to_string(),
-        project: image.descriptor.project_name.to_string(),
-        version: image.descriptor.version.to_string(),
-        image_hash: image.hash.to_string(),
-        elf: elf.iter().any(|byte| *byte != 0).then(|| Hex(elf.get(..16).unwrap_or_default()).to_string()),
-        signed: image.file_len > image.signed_len,
-        url: format!("{files_url}{}", file_name(&sha256)),
-        sha256,
-    }
-}
-
-/// Writes a whole file or none: what is cut in the middle leaves nothing behind under the file's name.
-fn keep(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let path = folder.join(name);
-    if path.exists() {
-        return Ok(());
-    }
-    let part = folder.join(format!(".{name}.{}", std::process::id()));
-    let written = std::fs::write(&part, bytes)
-        .and_then(|()| std::fs::File::open(&part)?.sync_all())
-        .and_then(|()| std::fs::rename(&part, &path));
-    if written.is_err() {
-        // Best effort: the error that matters is the one above.
-        let _ = std::fs::remove_file(&part);
-    }
-    written
-}
 
 /// Upload an app image
 ///
 /// The body is the file. It is checked as a node would check it before anything is kept.
-#[utoipa::path(post, path = "/api/v1/files", tag = "releases", security(("token" = [])),
+#[utoipa::path(post, path = "/files", tag = "releases", security(("token" = [])),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 201, body = FileView), Refusals))]
 pub async fn upload(
     State(api): State<Api>,
     _: Operator,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<FileView>), Problem> {
     let bytes = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    let (folder, files_url): (PathBuf, _) = (api.files.as_path().to_owned(), api.files_url.clone());
-    let work = tokio::task::spawn_blocking(move || {
-        let view = look_at(&bytes, &files_url)?;
-        keep(&folder, &file_name(&view.sha256), &bytes).map_err(|error| {
-            tracing::error!(%error, "an upload cannot be kept");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("the file cannot be kept: {error}"))
-        })?;
-        Ok(view)
-    });
-    let view: Result<FileView, Problem> =
-        work.await.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
-    Ok((StatusCode::CREATED, Json(view?)))
-}
-
-/// A release to make.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewRelease {
-    /// Its version; absent = what its images say.
-    #[serde(default)]
-    version: Option<String>,
-    /// Words about it.
-    #[serde(default)]
-    notes: String,
-    /// Its images.
-    images: Vec<NewImage>,
-}
-
-/// An image of a release to make.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewImage {
-    /// SHA-256 of a file that was uploaded.
-    sha256: String,
-    /// The node type it is for; absent = every type of its chip.
-    #[serde(default)]
-    node_type: Option<String>,
-}
-
-/// An image of a release.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct ImageView {
-    /// ESP-IDF's number of the chip it is for.
-    pub chip: i64,
-    /// The type it is for; absent = every type.
-    pub node_type: Option<String>,
-    /// Bytes.
-    pub size: i64,
-    /// SHA-256 over the file.
-    pub sha256: String,
-    /// The image hash.
-    pub image_hash: String,
-    /// Whether it is signed.
-    pub signed: bool,
-    /// Where nodes find it.
-    pub url: String,
-}
-
-/// A release.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct ReleaseView {
-    /// Its id.
-    pub id: String,
-    /// Its version.
-    pub version: String,
-    /// Its project.
-    pub project: String,
-    /// Words about it.
-    pub notes: String,
-    /// When it was made.
-    pub created_at: String,
-    /// By whom.
-    pub created_by: String,
-    /// Its images.
-    pub images: Vec<ImageView>,
-}
-
-/// A page of releases.
-#[derive(Serialize, ToSchema)]
-pub struct ReleasePage {
-    /// The releases, newest first.
-    pub items: Vec<ReleaseView>,
-    /// Give this as `before` for the next page; absent on the last one.
-    pub next: Option<String>,
-}
-
-/// Which page.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct Before {
-    /// Only those before this id.
-    pub before: Option<String>,
-    /// Items of the page: 1 to 1,000, 100 unless given.
-    #[param(minimum = 1, maximum = 1000)]
-    pub limit: Option<u32>,
-}
-
-fn view(row: ReleaseRow, images: Vec<ImageRow>, files_url: &str) -> ReleaseView {
-    let image = |row: ImageRow| ImageView {
-        chip: row.chip,
-        node_type: Some(row.node_type).filter(|name| !name.is_empty()),
-        size: row.size,
-        url: format!("{files_url}{}", row.file),
-        sha256: row.sha256,
-        image_hash: row.image_hash,
-        signed: row.signed != 0,
-    };
-    ReleaseView {
-        id: row.id,
-        version: row.version,
-        project: row.project,
-        notes: row.notes,
-        created_at: rfc3339(row.created_at),
-        created_by: row.created_by,
-        images: images.into_iter().map(image).collect(),
-    }
+    Ok((StatusCode::CREATED, Json(api.service.upload(bytes).await?)))
 }
 
 /// Make a release of files that were uploaded
-#[utoipa::path(post, path = "/api/v1/releases", tag = "releases", security(("token" = [])), request_body = NewRelease,
+#[utoipa::path(post, path = "/releases", tag = "releases", security(("token" = [])), request_body = NewRelease,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key twice makes one release")),
     responses((status = 201, body = ReleaseView), Refusals))]
 pub async fn create(
@@ -241,131 +38,40 @@ pub async fn create(
     headers: HeaderMap,
     Body(new): Body<NewRelease>,
 ) -> Result<Response, Problem> {
-    once(&api, &who, &headers, &new, make(&api, &new, &who.name)).await
-}
-
-async fn make(api: &Api, new: &NewRelease, by: &str) -> Result<ReleaseView, Problem> {
-    check_text("notes", &new.notes.replace('\n', " "), MAX_NOTES_BYTES)?;
-    if new.images.is_empty() || new.images.len() > MAX_IMAGES {
-        return Err(Problem::unprocessable(format!("a release has 1 to {MAX_IMAGES} images")));
-    }
-    let now = api.clock.now();
-    let release_id = id::fresh('l', now)?;
-    let (mut images, mut version, mut project) = (Vec::new(), new.version.clone(), None);
-    for image in &new.images {
-        let file = read(api, &image.sha256).await?;
-        let node_type = image.node_type.clone().unwrap_or_default();
-        if !node_type.is_empty() && NodeType::from_name(&node_type).is_none() {
-            return Err(Problem::unprocessable(format!("{node_type:?} is no node type: it has 1 to 16 bytes")));
-        }
-        let said = version.get_or_insert_with(|| file.version.clone());
-        if *said != file.version && new.version.is_none() {
-            return Err(Problem::unprocessable(format!(
-                "the images have different versions, {said} and {}: give the release's version",
-                file.version
-            )));
-        }
-        project.get_or_insert_with(|| file.project.clone());
-        let row = ImageRow {
-            release_id: release_id.clone(),
-            chip: file.chip.into(),
-            node_type,
-            file: file_name(&file.sha256),
-            size: i64::try_from(file.size).unwrap_or(i64::MAX),
-            sha256: file.sha256,
-            image_hash: file.image_hash,
-            elf: file.elf,
-            signed: file.signed.into(),
-        };
-        if images.iter().any(|it: &ImageRow| (it.chip, &it.node_type) == (row.chip, &row.node_type)) {
-            return Err(Problem::unprocessable(format!(
-                "two images are for chip {} and {}: give them different node types",
-                file.chip_name,
-                if row.node_type.is_empty() { "every type" } else { &row.node_type }
-            )));
-        }
-        images.push(row);
-    }
-    let version = version.unwrap_or_default();
-    check_text("version", &version, rootcast_wire::trigger::MAX_VERSION_BYTES)?;
-    if version.is_empty() {
-        return Err(Problem::unprocessable("the images say no version: give the release's version"));
-    }
-    let row = ReleaseRow {
-        id: release_id,
-        version,
-        project: project.unwrap_or_default(),
-        notes: new.notes.clone(),
-        created_at: to_db(now),
-        created_by: by.to_owned(),
-    };
-    api.store.add_release(&row, &images).await?;
-    images.sort_by(|a, b| (a.chip, &a.node_type).cmp(&(b.chip, &b.node_type)));
-    Ok(view(row, images, &api.files_url))
-}
-
-/// Looks at an uploaded file again: what is on the disk counts, not what was said about it.
-async fn read(api: &Api, sha256: &str) -> Result<FileView, Problem> {
-    // Hexadecimal digits only: no path leads out of the folder.
-    let digest: [u8; 32] = from_hex(sha256)
-        .ok_or_else(|| Problem::unprocessable(format!("{sha256:?} is no SHA-256: it has 64 hexadecimal digits")))?;
-    let digest = Hex(&digest).to_string();
-    let path = api.files.join(file_name(&digest));
-    let files_url = api.files_url.clone();
-    let work = tokio::task::spawn_blocking(move || {
-        let bytes = std::fs::read(path).map_err(|_| {
-            Problem::unprocessable(format!("no file with SHA-256 {digest} was uploaded: upload it first"))
-        })?;
-        look_at(&bytes, &files_url)
-    });
-    work.await.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?
+    let deed = async { Ok(api.service.create_release(&new, &who.name).await?) };
+    once(&api, &who, &headers, &new, deed).await
 }
 
 /// Every release
-#[utoipa::path(get, path = "/api/v1/releases", tag = "releases", security(("token" = [])), params(Before),
+#[utoipa::path(get, path = "/releases", tag = "releases", security(("token" = [])), params(Before),
     responses((status = 200, body = ReleasePage), Refusals))]
 pub async fn list(
     State(api): State<Api>,
     _: Viewer,
     Params(page): Params<Before>,
 ) -> Result<Json<ReleasePage>, Problem> {
-    let size = page_size(page.limit)?;
-    let limit = i64::try_from(size).unwrap_or(0) + 1;
-    let rows = api.store.releases(page.before.as_deref(), limit).await?;
-    let (rows, next) = cut(rows, size, |row| row.id.clone());
-    let mut items = Vec::new();
-    for row in rows {
-        let images = api.store.images(&row.id).await?;
-        items.push(view(row, images, &api.files_url));
-    }
-    Ok(Json(ReleasePage { items, next }))
+    Ok(Json(api.service.releases(&page).await?))
 }
 
 /// One release
-#[utoipa::path(get, path = "/api/v1/releases/{id}", tag = "releases", security(("token" = [])),
+#[utoipa::path(get, path = "/releases/{id}", tag = "releases", security(("token" = [])),
     params(("id" = String, Path)), responses((status = 200, body = ReleaseView), Refusals))]
-pub async fn show(State(api): State<Api>, _: Viewer, Part(id): Part<String>) -> Result<Json<ReleaseView>, Problem> {
-    let row = api.store.release(&id).await?.ok_or_else(|| Problem::not_found("release"))?;
-    let images = api.store.images(&id).await?;
-    Ok(Json(view(row, images, &api.files_url)))
+pub async fn show(
+    State(api): State<Api>,
+    _: Viewer,
+    Part(id): Part<String>,
+) -> Result<Json<ReleaseView>, Problem> {
+    Ok(Json(api.service.release(&id).await?))
 }
 
 /// Remove a release that no rollout names; files that no other release names go with it
-#[utoipa::path(delete, path = "/api/v1/releases/{id}", tag = "releases", security(("token" = [])),
+#[utoipa::path(delete, path = "/releases/{id}", tag = "releases", security(("token" = [])),
     params(("id" = String, Path)), responses((status = 204, description = "It is gone"), Refusals))]
-pub async fn remove(State(api): State<Api>, _: Operator, Part(id): Part<String>) -> Result<StatusCode, Problem> {
-    if api.store.release_is_used(&id).await? {
-        return Err(Problem::new(StatusCode::CONFLICT, "a rollout names this release: its history needs it"));
-    }
-    let images = api.store.images(&id).await?;
-    if !api.store.delete_release(&id).await? {
-        return Err(Problem::not_found("release"));
-    }
-    for image in images {
-        if !api.store.file_is_used(&image.file).await? {
-            // The release is gone; a file too many does no harm.
-            let _ = std::fs::remove_file(api.files.join(&image.file));
-        }
-    }
+pub async fn remove(
+    State(api): State<Api>,
+    _: Operator,
+    Part(id): Part<String>,
+) -> Result<StatusCode, Problem> {
+    api.service.remove_release(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -79,8 +79,19 @@ pub(super) enum Request {
     Standing(Reply<Standing>),
     DryRun(String, Box<Spec>, Reply<Result<(Assignment, Fleet), OrderError>>),
     Create(Box<NewRollout>, Reply<Result<String, OrderError>>),
-    Order { rollout: String, order: Order, revision: Option<i64>, by: String, reply: Reply<Result<(), OrderError>> },
-    Mark { node: NodeId, name: Option<Option<String>>, tags: Option<BTreeSet<String>>, reply: Reply<Result<(), OrderError>> },
+    Order {
+        rollout: String,
+        order: Order,
+        revision: Option<i64>,
+        by: String,
+        reply: Reply<Result<(), OrderError>>,
+    },
+    Mark {
+        node: NodeId,
+        name: Option<Option<String>>,
+        tags: Option<BTreeSet<String>>,
+        reply: Reply<Result<(), OrderError>>,
+    },
     Forget(NodeId, Reply<Result<(), OrderError>>),
     Mesh(MeshRow, Reply<Result<(), OrderError>>),
     Stop(Reply<()>),
@@ -90,7 +101,8 @@ pub(super) enum Request {
 #[derive(Clone)]
 pub struct EngineHandle {
     pub(super) requests: mpsc::Sender<Request>,
-    pub(super) events: broadcast::Sender<EventRow>,
+    /// Weak: listeners are to notice that the engine has ended.
+    pub(super) events: broadcast::WeakSender<EventRow>,
 }
 
 impl EngineHandle {
@@ -160,12 +172,18 @@ impl EngineHandle {
 
     /// Events from now on.
     pub fn events(&self) -> broadcast::Receiver<EventRow> {
-        self.events.subscribe()
+        match self.events.upgrade() {
+            Some(events) => events.subscribe(),
+            // A channel whose sender is gone: nothing more will happen.
+            None => broadcast::channel(1).1,
+        }
     }
 
     /// Tells listeners of an event that is written already.
     pub fn tell(&self, event: EventRow) {
         // Nobody listening is no error.
-        let _ = self.events.send(event);
+        if let Some(events) = self.events.upgrade() {
+            let _ = events.send(event);
+        }
     }
 }

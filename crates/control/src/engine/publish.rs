@@ -30,12 +30,14 @@ pub fn connect(
         let mut link = loop {
             match Link::open(&endpoint, &trust, &filters()).await {
                 Ok(link) => break link,
-                Err(error) => tracing::warn!(broker = %endpoint, %error, "no connection to the broker; trying again"),
+                Err(error) => {
+                    tracing::warn!(broker = %endpoint, %error, "no connection to the broker; trying again")
+                }
             }
-            if heard.is_closed() {
-                return;
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = heard.closed() => return,
             }
-            sleep(pause).await;
             pause = (pause * 2).min(longest);
         };
         let publisher = link.publisher();
@@ -50,10 +52,16 @@ pub fn connect(
         let mut dropped = 0;
         if heard.send(Event::Back).await.is_ok() {
             loop {
-                let event = link.next().await;
+                let event = tokio::select! {
+                    event = link.next() => event,
+                    () = heard.closed() => break,
+                };
                 if link.dropped() > dropped {
                     dropped = link.dropped();
-                    tracing::warn!(dropped, "messages came faster than they could be taken in, or were too long");
+                    tracing::warn!(
+                        dropped,
+                        "messages came faster than they could be taken in, or were too long"
+                    );
                 }
                 if heard.send(event).await.is_err() {
                     break;

@@ -94,7 +94,12 @@ impl Registry {
     }
 
     /// Gives a node a name and tags. False if there is no such node.
-    pub fn mark(&mut self, id: NodeId, name: Option<Option<String>>, tags: Option<&BTreeSet<String>>) -> bool {
+    pub fn mark(
+        &mut self,
+        id: NodeId,
+        name: Option<Option<String>>,
+        tags: Option<&BTreeSet<String>>,
+    ) -> bool {
         let Some(row) = self.nodes.get_mut(&id) else { return false };
         if let Some(name) = name {
             row.name = name;
@@ -311,7 +316,9 @@ fn take_status(row: &mut NodeRow, status: &NodeStatus, canonical: impl Fn(NodeId
     row.version = status.version.as_ref().map(ToString::to_string).or(row.version.take());
     row.state = status.state.map(|state| state.name().to_owned());
     match status.dialect {
-        Dialect::Rootcast => row.running = status.running.map(|hash| Hex(&hash).to_string()).or(row.running.take()),
+        Dialect::Rootcast => {
+            row.running = status.running.map(|hash| Hex(&hash).to_string()).or(row.running.take())
+        }
         // What an original firmware runs is not what was reported before it was flashed.
         _ => row.running = None,
     }
@@ -359,11 +366,17 @@ mod tests {
     fn unmodified_nodes_of_both_dialects_show_up_and_their_firmware_is_kept() {
         let mut registry = Registry::default();
         let elf = "00112233445566778899aabbccddeeff";
-        let first = status(&mut registry, &format!(r#"{{"deviceId":3267552511,"type":"switch","parentId":5,"firmware":"{elf}"}}"#));
-        assert_eq!(first, Some(NodeId(3_267_552_511)));
+        let first = status(
+            &mut registry,
+            &format!(r#"{{"deviceId":3268666623,"type":"switch","parentId":5,"firmware":"{elf}"}}"#),
+        );
+        assert_eq!(first, Some(NodeId(3_268_666_623)));
         assert_eq!(registry.node(first.unwrap()).unwrap().elf.as_deref(), Some(elf));
         // The SoftAP MAC a0:b1:c2:d3:e4:00 belongs to the station a0:b1:c2:d3:e4:ff, whose low half is the number above.
-        let later = status(&mut registry, r#"{"deviceId":176685338321920,"type":"relay8","isRoot":1,"firmware":1700000000,"meshLayer":1}"#);
+        let later = status(
+            &mut registry,
+            r#"{"deviceId":176685338321920,"type":"relay8","isRoot":1,"firmware":1700000000,"meshLayer":1}"#,
+        );
         let station = NodeId::from_mac([0xa0, 0xb1, 0xc2, 0xd3, 0xe4, 0xff]);
         assert_eq!(later, Some(station));
         assert_eq!(registry.nodes().count(), 1, "it is one node, by two names");
@@ -378,7 +391,10 @@ mod tests {
         }
         assert_eq!(registry.nodes().count(), MAX_NODES_OF_A_MESH);
         assert_eq!(registry.refused, 2_000 - MAX_NODES_OF_A_MESH as u64);
-        assert!(status(&mut registry, r#"{"deviceId":1,"type":"switch","rootcast":1}"#).is_some(), "known ones go on");
+        assert!(
+            status(&mut registry, r#"{"deviceId":1,"type":"switch","rootcast":1}"#).is_some(),
+            "known ones go on"
+        );
     }
 
     #[test]

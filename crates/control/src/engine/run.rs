@@ -5,9 +5,7 @@ use crate::clock::{from_db, to_db};
 use crate::store::StoreError;
 use crate::store::release::ImageRow;
 use crate::store::rollout::{RolloutRow, UpdateRow};
-use rootcast_rollout::{
-    Expected, Moment, Phase, Release, Rollout, Running, State, Update, Variant,
-};
+use rootcast_rollout::{Expected, Moment, Phase, Release, Rollout, Running, State, Update, Variant};
 use rootcast_wire::NodeId;
 use rootcast_wire::text::{Hex, from_hex};
 use std::collections::{BTreeMap, BTreeSet};

@@ -78,6 +78,7 @@ impl Engine {
         let (heard, hearing) = mpsc::channel(HEARD_AT_ONCE);
         let (publish, to_publish) = mpsc::channel(PUBLISH_BACKLOG);
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
+        let listeners = events.downgrade();
         let mut engine = Engine {
             parts,
             registry,
@@ -87,12 +88,12 @@ impl Engine {
             listening_since: None,
             news: Vec::new(),
             publish,
-            events: events.clone(),
+            events,
         };
         engine.load_meshes().await?;
         engine.load_runs().await?;
         let task = tokio::spawn(engine.work(to_do, hearing));
-        Ok((EngineHandle { requests, events }, Wires { heard, to_publish }, task))
+        Ok((EngineHandle { requests, events: listeners }, Wires { heard, to_publish }, task))
     }
 
     async fn load_meshes(&mut self) -> Result<(), StoreError> {
@@ -206,7 +207,8 @@ impl Engine {
                 let from = update.state;
                 update.apply(&change, now);
                 run.dirty.insert(node);
-                let reason = if change.reason.is_empty() { String::new() } else { format!(": {}", change.reason) };
+                let reason =
+                    if change.reason.is_empty() { String::new() } else { format!(": {}", change.reason) };
                 moves.push((id.clone(), format!("{} → {}{reason}", from.name(), change.to.name())));
             }
         }
@@ -292,9 +294,11 @@ impl Engine {
     /// Nodes that are being updated, with the rollout that does it.
     fn in_flight(&self) -> BTreeMap<NodeId, String> {
         let of_run = |(id, run): (&String, &Run)| {
-            let active = run.rollout.updates.iter().filter(|(_, update)| {
-                update.state.is_in_flight() || update.state == State::Soaking
-            });
+            let active = run
+                .rollout
+                .updates
+                .iter()
+                .filter(|(_, update)| update.state.is_in_flight() || update.state == State::Soaking);
             active.map(|(node, _)| (*node, id.clone())).collect::<Vec<_>>()
         };
         self.runs.iter().flat_map(of_run).collect()
@@ -367,7 +371,12 @@ impl Engine {
                     let made = mqtt::abort(mesh, &run.token(*attempt)).map_err(|error| error.to_string());
                     let reason = "told to drop the update";
                     log(run, "abort", mesh, *attempt, nodes, reason, made, now, changes, messages);
-                    changes.events.push(event("trigger", None, Some(mesh), format!("{} nodes {reason}", nodes.len())));
+                    changes.events.push(event(
+                        "trigger",
+                        None,
+                        Some(mesh),
+                        format!("{} nodes {reason}", nodes.len()),
+                    ));
                 }
             }
         }
@@ -390,7 +399,9 @@ impl Engine {
                 let _ = reply.send(self.standing());
             }
             Request::DryRun(release, spec, reply) => {
-                let _ = reply.send(self.dry_run(&release, &spec).await.map(|(assignment, fleet, _)| (assignment, fleet)));
+                let _ = reply.send(
+                    self.dry_run(&release, &spec).await.map(|(assignment, fleet, _)| (assignment, fleet)),
+                );
             }
             Request::Create(new, reply) => {
                 let _ = reply.send(self.create(*new).await);
@@ -452,7 +463,10 @@ impl Engine {
         spec: &Spec,
     ) -> Result<(rootcast_rollout::Assignment, Fleet, String), OrderError> {
         let store = &self.parts.store;
-        let row = store.release(release).await?.ok_or_else(|| OrderError::NotFound(format!("release {release}")))?;
+        let row = store
+            .release(release)
+            .await?
+            .ok_or_else(|| OrderError::NotFound(format!("release {release}")))?;
         let images = store.images(release).await?;
         let fleet = self.fleet();
         Ok((assign(spec, &planner_release(&row.version, &images), &fleet), fleet, row.version))
@@ -495,8 +509,12 @@ impl Engine {
         let mut run = Run { stored, rollout, version, images, progress: BTreeMap::new(), dirty };
         let text = format!("asked for by {}: {}", new.by, run.stored.reason);
         let event = self.event(&id, text, now);
-        let mut changes =
-            Changes { rollouts: vec![run.row(now)], updates: run.dirty_rows(), events: vec![event], ..Changes::default() };
+        let mut changes = Changes {
+            rollouts: vec![run.row(now)],
+            updates: run.dirty_rows(),
+            events: vec![event],
+            ..Changes::default()
+        };
         self.parts.store.write(&mut changes).await?;
         self.publish_events(changes.events);
         self.runs.insert(id.clone(), run);
@@ -571,8 +589,12 @@ impl Engine {
         };
         run.stored.reason.clone_from(&text);
         let event = self.event(id, text, now);
-        let mut changes =
-            Changes { rollouts: vec![run.row(now)], updates: run.dirty_rows(), events: vec![event], ..Changes::default() };
+        let mut changes = Changes {
+            rollouts: vec![run.row(now)],
+            updates: run.dirty_rows(),
+            events: vec![event],
+            ..Changes::default()
+        };
         self.parts.store.write(&mut changes).await?;
         self.publish_events(changes.events);
         self.runs.insert(id.to_owned(), run);
@@ -639,4 +661,3 @@ fn log(
         reason: reason.to_owned(),
     });
 }
-

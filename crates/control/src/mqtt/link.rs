@@ -129,15 +129,16 @@ pub struct Link {
 
 impl Link {
     /// Connects and subscribes.
-    pub async fn open(
-        address: &Endpoint,
-        trust: &Trust,
-        filters: &[String],
-    ) -> Result<Self, BrokerError> {
+    pub async fn open(address: &Endpoint, trust: &Trust, filters: &[String]) -> Result<Self, BrokerError> {
         let (sender, events) = channel(BACKLOG);
         let dropped = Arc::new(AtomicU64::new(0));
-        let wanted =
-            Wanted { address: address.clone(), trust: trust.clone(), filters: filters.to_vec(), sender, dropped: dropped.clone() };
+        let wanted = Wanted {
+            address: address.clone(),
+            trust: trust.clone(),
+            filters: filters.to_vec(),
+            sender,
+            dropped: dropped.clone(),
+        };
         let (client, lost) = wanted.connect().await?;
         let (current, client) = watch::channel(client);
         let keeper = tokio::spawn(wanted.keep(current, lost));

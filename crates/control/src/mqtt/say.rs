@@ -1,7 +1,7 @@
 //! Triggers and aborts, as a mesh's root takes them.
 
 use rootcast_wire::command::Abort;
-use rootcast_wire::trigger::{Target, UrlError, Url, Version, check_url};
+use rootcast_wire::trigger::{Target, Url, UrlError, Version, check_url};
 use rootcast_wire::{Mode, NodeId, Topics, Trigger};
 
 /// What a trigger is to say.
@@ -105,7 +105,11 @@ mod tests {
         assert_eq!((read.rollout.as_deref(), read.targets.entries().len()), (Some("r1.1"), 2));
         let (_, message) = abort("", "r1.1").unwrap();
         assert_eq!(message, r#"{"type":"ota_abort","rollout":"r1.1"}"#);
-        assert_eq!(trigger("", &Order { nodes: &[], ..order.clone() }), Err(SayError::Targets(0)), "never everybody");
+        assert_eq!(
+            trigger("", &Order { nodes: &[], ..order.clone() }),
+            Err(SayError::Targets(0)),
+            "never everybody"
+        );
         assert_eq!(trigger("", &Order { nodes: &[NodeId(1); 33], ..order }), Err(SayError::Targets(33)));
     }
 }

@@ -285,7 +285,8 @@ impl Service {
         if let Some(title) = &change.title {
             check_text("title", title, MAX_NAME_BYTES)?;
         }
-        if let Some(zone) = change.zone.as_ref().filter(|zone| rootcast_rollout::window::zone(zone).is_none()) {
+        if let Some(zone) = change.zone.as_ref().filter(|zone| rootcast_rollout::window::zone(zone).is_none())
+        {
             let text = format!("there is no time zone {zone:?}; an example is Europe/Warsaw");
             return Err(ServiceError::Invalid(text));
         }

@@ -21,7 +21,11 @@ pub(super) fn one_more(size: usize) -> i64 {
 }
 
 /// Cuts what was read with one item too many into a page, and says where the next one begins.
-pub(super) fn cut<T>(mut items: Vec<T>, size: usize, place: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+pub(super) fn cut<T>(
+    mut items: Vec<T>,
+    size: usize,
+    place: impl Fn(&T) -> String,
+) -> (Vec<T>, Option<String>) {
     let is_more = items.len() > size;
     items.truncate(size);
     let next = items.last().filter(|_| is_more).map(place);
@@ -32,7 +36,9 @@ pub(super) fn cut<T>(mut items: Vec<T>, size: usize, place: impl Fn(&T) -> Strin
 pub fn check_text(field: &str, text: &str, limit: usize) -> Result<(), ServiceError> {
     if text.len() > limit {
         let length = text.len();
-        return Err(ServiceError::Invalid(format!("{field:?} has {length} bytes, at most {limit} are allowed")));
+        return Err(ServiceError::Invalid(format!(
+            "{field:?} has {length} bytes, at most {limit} are allowed"
+        )));
     }
     if text.chars().any(char::is_control) {
         return Err(ServiceError::Invalid(format!("{field:?} contains a control character")));

@@ -51,7 +51,8 @@ fn file_name(sha256: &str) -> String {
 }
 
 fn look_at(bytes: &[u8], files_url: &str) -> Result<FileView, ServiceError> {
-    let refuse = |error| ServiceError::Invalid(format!("this is no app image that a node would take: {error}"));
+    let refuse =
+        |error| ServiceError::Invalid(format!("this is no app image that a node would take: {error}"));
     let mut verifier = ImageVerifier::new();
     verifier.push(bytes).map_err(refuse)?;
     let image = verifier.finish().map_err(refuse)?;
@@ -216,68 +217,72 @@ impl Service {
 
     /// Makes a release of files that were uploaded.
     pub async fn create_release(&self, new: &NewRelease, by: &str) -> Result<ReleaseView, ServiceError> {
-    check_text("notes", &new.notes.replace('\n', " "), MAX_NOTES_BYTES)?;
-    if new.images.is_empty() || new.images.len() > MAX_IMAGES {
-        return Err(ServiceError::Invalid(format!("a release has 1 to {MAX_IMAGES} images")));
-    }
-    let now = self.clock.now();
-    let release_id = id::fresh('l', now)?;
-    let (mut images, mut version, mut project) = (Vec::new(), new.version.clone(), None);
-    for image in &new.images {
-        let file = self.file(&image.sha256).await?;
-        let node_type = image.node_type.clone().unwrap_or_default();
-        if !node_type.is_empty() && NodeType::from_name(&node_type).is_none() {
-            return Err(ServiceError::Invalid(format!("{node_type:?} is no node type: it has 1 to 16 bytes")));
+        check_text("notes", &new.notes.replace('\n', " "), MAX_NOTES_BYTES)?;
+        if new.images.is_empty() || new.images.len() > MAX_IMAGES {
+            return Err(ServiceError::Invalid(format!("a release has 1 to {MAX_IMAGES} images")));
         }
-        let said = version.get_or_insert_with(|| file.version.clone());
-        if *said != file.version && new.version.is_none() {
-            return Err(ServiceError::Invalid(format!(
-                "the images have different versions, {said} and {}: give the release's version",
-                file.version
-            )));
+        let now = self.clock.now();
+        let release_id = id::fresh('l', now)?;
+        let (mut images, mut version, mut project) = (Vec::new(), new.version.clone(), None);
+        for image in &new.images {
+            let file = self.file(&image.sha256).await?;
+            let node_type = image.node_type.clone().unwrap_or_default();
+            if !node_type.is_empty() && NodeType::from_name(&node_type).is_none() {
+                return Err(ServiceError::Invalid(format!(
+                    "{node_type:?} is no node type: it has 1 to 16 bytes"
+                )));
+            }
+            let said = version.get_or_insert_with(|| file.version.clone());
+            if *said != file.version && new.version.is_none() {
+                return Err(ServiceError::Invalid(format!(
+                    "the images have different versions, {said} and {}: give the release's version",
+                    file.version
+                )));
+            }
+            project.get_or_insert_with(|| file.project.clone());
+            let row = ImageRow {
+                release_id: release_id.clone(),
+                chip: file.chip.into(),
+                node_type,
+                file: file_name(&file.sha256),
+                size: i64::try_from(file.size).unwrap_or(i64::MAX),
+                sha256: file.sha256,
+                image_hash: file.image_hash,
+                elf: file.elf,
+                signed: file.signed.into(),
+            };
+            if images.iter().any(|it: &ImageRow| (it.chip, &it.node_type) == (row.chip, &row.node_type)) {
+                return Err(ServiceError::Invalid(format!(
+                    "two images are for chip {} and {}: give them different node types",
+                    file.chip_name,
+                    if row.node_type.is_empty() { "every type" } else { &row.node_type }
+                )));
+            }
+            images.push(row);
         }
-        project.get_or_insert_with(|| file.project.clone());
-        let row = ImageRow {
-            release_id: release_id.clone(),
-            chip: file.chip.into(),
-            node_type,
-            file: file_name(&file.sha256),
-            size: i64::try_from(file.size).unwrap_or(i64::MAX),
-            sha256: file.sha256,
-            image_hash: file.image_hash,
-            elf: file.elf,
-            signed: file.signed.into(),
+        let version = version.unwrap_or_default();
+        check_text("version", &version, rootcast_wire::trigger::MAX_VERSION_BYTES)?;
+        if version.is_empty() {
+            return Err(ServiceError::Invalid(
+                "the images say no version: give the release's version".to_owned(),
+            ));
+        }
+        let row = ReleaseRow {
+            id: release_id,
+            version,
+            project: project.unwrap_or_default(),
+            notes: new.notes.clone(),
+            created_at: to_db(now),
+            created_by: by.to_owned(),
         };
-        if images.iter().any(|it: &ImageRow| (it.chip, &it.node_type) == (row.chip, &row.node_type)) {
-            return Err(ServiceError::Invalid(format!(
-                "two images are for chip {} and {}: give them different node types",
-                file.chip_name,
-                if row.node_type.is_empty() { "every type" } else { &row.node_type }
-            )));
-        }
-        images.push(row);
+        self.store.add_release(&row, &images).await?;
+        let text = format!("{by} made release {} of {} images", row.version, images.len());
+        let mut event = EventRow { at: to_db(now), kind: "release".to_owned(), text, ..EventRow::default() };
+        event.seq = self.store.add_event(&event).await?;
+        self.engine.tell(event);
+        images.sort_by(|a, b| (a.chip, &a.node_type).cmp(&(b.chip, &b.node_type)));
+        Ok(view(row, images, &self.files_url))
     }
-    let version = version.unwrap_or_default();
-    check_text("version", &version, rootcast_wire::trigger::MAX_VERSION_BYTES)?;
-    if version.is_empty() {
-        return Err(ServiceError::Invalid("the images say no version: give the release's version".to_owned()));
-    }
-    let row = ReleaseRow {
-        id: release_id,
-        version,
-        project: project.unwrap_or_default(),
-        notes: new.notes.clone(),
-        created_at: to_db(now),
-        created_by: by.to_owned(),
-    };
-    self.store.add_release(&row, &images).await?;
-    let text = format!("{by} made release {} of {} images", row.version, images.len());
-    let mut event = EventRow { at: to_db(now), kind: "release".to_owned(), text, ..EventRow::default() };
-    event.seq = self.store.add_event(&event).await?;
-    self.engine.tell(event);
-    images.sort_by(|a, b| (a.chip, &a.node_type).cmp(&(b.chip, &b.node_type)));
-    Ok(view(row, images, &self.files_url))
-}
 
     /// Looks at an uploaded file again: what is on the disk counts, not what was said about it.
     pub async fn file(&self, sha256: &str) -> Result<FileView, ServiceError> {
@@ -312,7 +317,8 @@ impl Service {
 
     /// One release.
     pub async fn release(&self, id: &str) -> Result<ReleaseView, ServiceError> {
-        let row = self.store.release(id).await?.ok_or_else(|| ServiceError::NotFound("such release".to_owned()))?;
+        let row =
+            self.store.release(id).await?.ok_or_else(|| ServiceError::NotFound("such release".to_owned()))?;
         let images = self.store.images(id).await?;
         Ok(view(row, images, &self.files_url))
     }

@@ -249,7 +249,8 @@ impl Service {
 
     /// One rollout.
     pub async fn rollout(&self, id: &str) -> Result<RolloutView, ServiceError> {
-        let row = self.store.rollout(id).await?.ok_or_else(|| ServiceError::NotFound("such rollout".to_owned()))?;
+        let row =
+            self.store.rollout(id).await?.ok_or_else(|| ServiceError::NotFound("such rollout".to_owned()))?;
         self.view(row).await
     }
 

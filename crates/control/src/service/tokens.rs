@@ -47,7 +47,7 @@ impl Role {
 }
 
 /// Who sends a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Principal {
     /// The token's id.
     pub token: String,

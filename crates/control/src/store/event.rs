@@ -27,7 +27,12 @@ pub(super) const INSERT: &str =
 
 impl Store {
     /// Events after a number, oldest first; of one rollout or of all.
-    pub async fn events(&self, rollout: Option<&str>, after: i64, limit: i64) -> Result<Vec<EventRow>, StoreError> {
+    pub async fn events(
+        &self,
+        rollout: Option<&str>,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<EventRow>, StoreError> {
         Ok(match rollout {
             None => {
                 let query = sqlx::query_as("SELECT * FROM events WHERE seq > $1 ORDER BY seq LIMIT $2");
@@ -43,14 +48,19 @@ impl Store {
     }
 
     /// The newest events, oldest of them first; of one rollout or of all.
-    pub async fn newest_events(&self, rollout: Option<&str>, limit: i64) -> Result<Vec<EventRow>, StoreError> {
+    pub async fn newest_events(
+        &self,
+        rollout: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<EventRow>, StoreError> {
         let mut rows: Vec<EventRow> = match rollout {
             None => {
                 let query = sqlx::query_as("SELECT * FROM events ORDER BY seq DESC LIMIT $1");
                 query.bind(limit).fetch_all(&self.pool).await?
             }
             Some(rollout) => {
-                let query = sqlx::query_as("SELECT * FROM events WHERE rollout_id = $1 ORDER BY seq DESC LIMIT $2");
+                let query =
+                    sqlx::query_as("SELECT * FROM events WHERE rollout_id = $1 ORDER BY seq DESC LIMIT $2");
                 query.bind(rollout).bind(limit).fetch_all(&self.pool).await?
             }
         };

@@ -40,9 +40,7 @@ impl Store {
             }
             Place::Url(url) => match url.split_once(':').unwrap_or((url, "")) {
                 ("sqlite", rest) if rest.contains("mode=") => (url.clone(), true),
-                ("sqlite", rest) => {
-                    (format!("sqlite://{}?mode=rwc", rest.trim_start_matches("//")), true)
-                }
+                ("sqlite", rest) => (format!("sqlite://{}?mode=rwc", rest.trim_start_matches("//")), true),
                 ("postgres" | "postgresql", _) => (url.clone(), false),
                 (scheme, _) => return Err(StoreError::Scheme(scheme.to_owned())),
             },
@@ -54,7 +52,11 @@ impl Store {
                 Box::pin(async move {
                     if is_sqlite {
                         // WAL with NORMAL loses nothing when the process dies, and only the last moments when the power does.
-                        for pragma in ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA foreign_keys = ON"] {
+                        for pragma in [
+                            "PRAGMA journal_mode = WAL",
+                            "PRAGMA synchronous = NORMAL",
+                            "PRAGMA foreign_keys = ON",
+                        ] {
                             sqlx::query(pragma).execute(&mut *connection).await?;
                         }
                     }

@@ -102,10 +102,11 @@ impl Store {
 
     /// Whether a rollout names this release.
     pub async fn release_is_used(&self, id: &str) -> Result<bool, StoreError> {
-        let row: Option<(i64,)> = sqlx::query_as("SELECT revision FROM rollouts WHERE release_id = $1 LIMIT 1")
-            .bind(id)
-            .fetch_optional(&self.pool)
-            .await?;
+        let row: Option<(i64,)> =
+            sqlx::query_as("SELECT revision FROM rollouts WHERE release_id = $1 LIMIT 1")
+                .bind(id)
+                .fetch_optional(&self.pool)
+                .await?;
         Ok(row.is_some())
     }
 
@@ -120,8 +121,10 @@ impl Store {
 
     /// How many images are kept in a file of this name.
     pub async fn file_is_used(&self, file: &str) -> Result<bool, StoreError> {
-        let row: Option<(i64,)> =
-            sqlx::query_as("SELECT chip FROM images WHERE file = $1 LIMIT 1").bind(file).fetch_optional(&self.pool).await?;
+        let row: Option<(i64,)> = sqlx::query_as("SELECT chip FROM images WHERE file = $1 LIMIT 1")
+            .bind(file)
+            .fetch_optional(&self.pool)
+            .await?;
         Ok(row.is_some())
     }
 }

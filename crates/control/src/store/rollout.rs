@@ -136,8 +136,9 @@ impl Store {
 
     /// Updates of a rollout by node, those after `after` only.
     pub async fn updates(&self, rollout: &str, after: i64, limit: i64) -> Result<Vec<UpdateRow>, StoreError> {
-        let query =
-            sqlx::query_as("SELECT * FROM updates WHERE rollout_id = $1 AND node > $2 ORDER BY node LIMIT $3");
+        let query = sqlx::query_as(
+            "SELECT * FROM updates WHERE rollout_id = $1 AND node > $2 ORDER BY node LIMIT $3",
+        );
         Ok(query.bind(rollout).bind(after).bind(limit).fetch_all(&self.pool).await?)
     }
 
@@ -147,6 +148,18 @@ impl Store {
             "SELECT wave, state, COUNT(*) FROM updates WHERE rollout_id = $1 GROUP BY wave, state ORDER BY wave, state",
         );
         Ok(query.bind(rollout).fetch_all(&self.pool).await?)
+    }
+
+    /// How many rollouts are in which phase.
+    pub async fn rollout_phases(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let query = sqlx::query_as("SELECT phase, COUNT(*) FROM rollouts GROUP BY phase ORDER BY phase");
+        Ok(query.fetch_all(&self.pool).await?)
+    }
+
+    /// How many updates of all rollouts are in which state.
+    pub async fn update_states(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let query = sqlx::query_as("SELECT state, COUNT(*) FROM updates GROUP BY state ORDER BY state");
+        Ok(query.fetch_all(&self.pool).await?)
     }
 
     /// The log of triggers and aborts, oldest first, those after `after` only.

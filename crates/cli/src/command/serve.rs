@@ -1,0 +1,239 @@
+//! `rootcast serve`
+
+use crate::error::Error;
+use crate::mqtt::{Trust, endpoint};
+use crate::output::Output;
+use crate::{arguments, files};
+use clap::Args;
+use rootcast_control::broker::{Rule, TopicFilter, Users};
+use rootcast_control::plane::{BrokerChoice, ControlPlane, Setup};
+use rootcast_wire::Topics;
+use rootcast_world::body::sockets::BrokerAddress;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Run the control plane, until Ctrl-C: registry, releases, rollouts, REST API
+///
+/// Everything is embedded: an MQTT broker, an HTTPS host for firmware, a database (SQLite in the data folder). Each of
+/// them can be replaced by one that is there: --broker, --database. The first start makes an administrator's token and
+/// prints it once: put it into ROOTCAST_TOKEN for rootcast nodes, releases, rollout and events. Without further options
+/// everything listens on this machine only.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  rootcast serve
+  rootcast serve --listen 0.0.0.0:8080 --firmware 0.0.0.0:8443 --name 192.168.1.20 --mqtt 0.0.0.0:1883 --mqtt-users users.toml
+  rootcast serve --database postgres://rootcast@db/rootcast --broker mqtts://user:password@mqtt.example.com
+
+Users of the embedded broker (--mqtt-users), one table a user:
+  [home-root]
+  password = \"…\"
+  mesh = \"home\"                       # the mesh's prefix: its reports may be written, its orders read
+  [watcher]
+  password = \"…\"
+  read = [\"home/switch/state/#\"]      # or topics, one by one")]
+pub struct Serve {
+    /// Where everything is kept; without it the platform's data folder
+    #[arg(long, value_name = "DIR", env = "ROOTCAST_DATA")]
+    data: Option<PathBuf>,
+
+    /// The database: sqlite:FILE or postgres://USER:PASSWORD@HOST/NAME
+    #[arg(long, value_name = "URL", env = "ROOTCAST_DATABASE", hide_env_values = true)]
+    database: Option<String>,
+
+    /// A broker that is there, in place of the embedded one
+    #[arg(long, value_name = "URL", env = "ROOTCAST_BROKER", hide_env_values = true, value_parser = arguments::Broker,
+        conflicts_with_all = ["mqtt", "mqtt_tls", "mqtt_users"])]
+    broker: Option<BrokerAddress>,
+
+    /// CA certificate (PEM) of that broker; without it, public CAs are trusted
+    #[arg(long, value_name = "FILE", requires = "broker")]
+    broker_ca: Option<PathBuf>,
+
+    /// Where the embedded broker speaks MQTT; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883")]
+    mqtt: SocketAddr,
+
+    /// Where the embedded broker speaks MQTT over TLS, if it is to
+    #[arg(long, value_name = "ADDRESS")]
+    mqtt_tls: Option<SocketAddr>,
+
+    /// Who may use the embedded broker; without it, every program on this machine
+    #[arg(long, value_name = "FILE")]
+    mqtt_users: Option<PathBuf>,
+
+    /// Where the firmware host listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    firmware: SocketAddr,
+
+    /// Where the API listens: with TLS, unless it is on this machine only
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// The API is behind a proxy that speaks TLS: plain HTTP on any address
+    #[arg(long)]
+    behind_proxy: bool,
+
+    /// A name or address by which this machine is reached; may be given several times, the first stands in URLs
+    #[arg(long, value_name = "NAME")]
+    name: Vec<String>,
+
+    /// The certificate chain (PEM) of host, API and broker; without it, a development CA in the data folder issues one
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+}
+
+/// A user of the embedded broker.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserEntry {
+    password: String,
+    #[serde(default)]
+    mesh: Option<String>,
+    #[serde(default)]
+    read: Vec<String>,
+    #[serde(default)]
+    write: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Started<'a> {
+    event: &'static str,
+    api: &'a str,
+    broker: &'a str,
+    broker_tls: Option<SocketAddr>,
+    files: &'a str,
+    /// What nodes and clients have to trust, if it is the development CA.
+    ca: Option<&'a Path>,
+    /// The first administrator's token, if it was made just now.
+    token: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Stopped {
+    event: &'static str,
+}
+
+impl Serve {
+    pub fn run(self, output: &mut Output) -> Result<(), Error> {
+        let setup = self.setup()?;
+        arguments::runtime()?.block_on(async {
+            let plane = ControlPlane::start(setup).await?;
+            output.show(&Started {
+                event: "started",
+                api: plane.api_url(),
+                broker: plane.broker_url(),
+                broker_tls: plane.broker_addresses().and_then(|(_, tls)| tls),
+                files: plane.files_url(),
+                ca: plane.ca(),
+                token: plane.first_token(),
+            })?;
+            arguments::stopped().await;
+            tokio::select! {
+                () = plane.stop() => {}
+                // The second time at once: what was written down is enough to go on from.
+                () = arguments::stopped() => {}
+            }
+            output.show(&Stopped { event: "stopped" })
+        })
+    }
+
+    fn setup(self) -> Result<Setup, Error> {
+        let data = match self.data {
+            Some(folder) => folder,
+            None => arguments::data_folder()?,
+        };
+        let broker = match &self.broker {
+            Some(address) => {
+                let trust = match &self.broker_ca {
+                    Some(path) => Trust::Authorities(files::read_certificates(path)?),
+                    None => Trust::PublicAuthorities,
+                };
+                BrokerChoice::External { endpoint: endpoint(address), trust }
+            }
+            None => {
+                let users = self.mqtt_users.as_deref().map(read_users).transpose()?;
+                BrokerChoice::Embedded { listen: self.mqtt, tls: self.mqtt_tls, users }
+            }
+        };
+        Ok(Setup {
+            database: self.database,
+            broker,
+            firmware: self.firmware,
+            names: self.name,
+            certificate: self.cert.zip(self.key),
+            api: self.listen,
+            is_behind_proxy: self.behind_proxy,
+            data,
+        })
+    }
+}
+
+fn read_users(path: &Path) -> Result<Users, Error> {
+    let wrong = |what: String| Error::Usage(format!("{}: {what}", path.display()));
+    let text = String::from_utf8(files::read(path)?).map_err(|_| wrong("it is not UTF-8".to_string()))?;
+    // The parser's own words would show the line, and with it the password.
+    let entries: BTreeMap<String, UserEntry> =
+        toml::from_str(&text).map_err(|error| wrong(error.message().to_string()))?;
+    let mut users = Users::new().map_err(|_| wrong("the system gives no random numbers".to_string()))?;
+    for (name, entry) in entries {
+        if entry.password.len() < 8 {
+            return Err(wrong(format!("the password of {name} has fewer than 8 characters")));
+        }
+        let (mut reads, mut writes) = (entry.read, entry.write);
+        if let Some(mesh) = entry.mesh {
+            let topics = Topics::new(&mesh).map_err(|error| wrong(format!("the mesh of {name}: {error}")))?;
+            let prefix = topics.prefix();
+            // A root writes what its mesh says, and reads what is said to its mesh.
+            writes.extend(
+                ["switch/state", "switch/ota", "relay/state"].map(|topic| format!("{prefix}/{topic}/#")),
+            );
+            reads.extend(["switch/cmd", "relay/cmd"].map(|topic| format!("{prefix}/{topic}/#")));
+        }
+        let filter =
+            |text: &String| TopicFilter::new(text.clone()).map_err(|error| wrong(format!("{name}: {error}")));
+        let mut rules = Vec::new();
+        for text in &reads {
+            rules.push(Rule::read(filter(text)?));
+        }
+        for text in &writes {
+            rules.push(Rule::write(filter(text)?));
+        }
+        users = users.with_user(name, &entry.password, rules);
+    }
+    Ok(users)
+}
+
+impl fmt::Display for Started<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the control plane runs")?;
+        writeln!(f, "  API                {}", self.api)?;
+        writeln!(f, "  broker             {}", self.broker)?;
+        if let Some(address) = self.broker_tls {
+            writeln!(f, "  broker with TLS    {address}")?;
+        }
+        writeln!(f, "  firmware           {}", self.files)?;
+        if let Some(ca) = self.ca {
+            writeln!(f, "  CA for the nodes   {}", ca.display())?;
+        }
+        if let Some(token) = self.token {
+            writeln!(
+                f,
+                "\nThe administrator's token, shown this once:\n\n  export ROOTCAST_TOKEN={token}\n"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("stopped")
+    }
+}

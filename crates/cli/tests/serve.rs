@@ -1,0 +1,129 @@
+//! `rootcast serve` and its clients, with a mesh of virtual nodes.
+
+mod common;
+#[path = "common/house.rs"]
+mod house;
+
+use common::{fails, text};
+use house::{House, hash, image, lines};
+use rootcast_world::body::behaviour::{Behaviour, Behaviours};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_goes_from_upload_over_a_dry_run_and_a_canary_to_every_node() {
+    let mut house = House::new(7, Behaviours::new()).await;
+    let release = house.release("1.1.0-rc");
+
+    let plan = house.json(&["rollout", "create", &release, "--dry-run"]);
+    let count = plan.last().unwrap();
+    assert_eq!((&count["assigned"], &count["unassigned"]), (&7.into(), &0.into()), "{plan:?}");
+    assert_eq!(plan.iter().filter(|line| line["wave"] == 1).count(), 1, "one canary: {plan:?}");
+    assert!(house.triggers().await.is_empty(), "a dry run does nothing");
+
+    let output = house.run(&["rollout", "create", &release, "--soak", "2s", "--watch", "--json"]);
+    let said = lines(&output);
+    let last = said.last().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stdout));
+    assert_eq!(
+        (last["phase"].as_str(), last["reason"].as_str()),
+        (Some("succeeded"), Some("7 of 7 nodes run the new image"))
+    );
+    let new = hash(&image("1.1.0-rc"));
+    assert!(house.running().iter().all(|running| *running == Some(new)), "{:?}", house.running());
+
+    // Each node once, and the canary alone before the others.
+    let triggers = house.triggers().await;
+    assert_eq!(triggers[0].nodes.len(), 1, "{triggers:?}");
+    let mut nodes: Vec<u64> = triggers.iter().flat_map(|it| it.nodes.clone()).collect();
+    let in_all = nodes.len();
+    nodes.sort_unstable();
+    nodes.dedup();
+    assert_eq!((nodes.len(), in_all), (7, 7), "{triggers:?}");
+
+    let again = house.json(&["rollout", "create", &release, "--dry-run"]);
+    assert_eq!(again.last().unwrap()["unassigned"], 7, "nothing is left to do");
+    assert_eq!(again[0]["reason"], "it runs this image already");
+    house.plane.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_crashes_on_boot_stops_in_the_canary_with_every_node_back() {
+    let bad = image("1.1.0-bad");
+    let behaviours: Behaviours = [(hash(&bad), Behaviour::Crashes { after_ms: 50 })].into();
+    let house = House::new(7, behaviours).await;
+    let release = house.release("1.1.0-bad");
+
+    let output = house.run(&["rollout", "create", &release, "--soak", "2s", "--watch", "--json"]);
+    let said = lines(&output);
+    let last = said.last().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    assert_eq!(last["phase"], "stopped");
+    let reason = last["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("stopped: 1 of 1 in the canary failed, 0 allowed: 1 × rolled back"),
+        "{reason}"
+    );
+
+    let old = hash(&image("1.0.0"));
+    assert!(house.running().iter().all(|running| *running == Some(old)), "{:?}", house.running());
+    let triggers = house.triggers().await;
+    let canaries: Vec<_> = triggers.iter().filter(|it| it.kind == "trigger").collect();
+    assert_eq!(
+        (canaries.len(), canaries[0].nodes.len()),
+        (1, 1),
+        "the rest was never triggered: {triggers:?}"
+    );
+
+    let rollout = last["id"].as_str().unwrap();
+    let shown = text(&house.run(&["rollout", "show", rollout]).stdout);
+    assert!(shown.contains("rolled back (trial_crashed)"), "{shown}");
+    assert_eq!(shown.matches("aborted: the rollout stopped before its turn").count(), 6, "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_plane_killed_again_and_again_forgets_nothing_and_triggers_nobody_twice() {
+    /// How long a node may take to answer before it is reminded.
+    const ANSWER_S: i64 = 20;
+    let mut house = House::new(9, Behaviours::new()).await;
+    let release = house.release("1.1.0-rc");
+    let spec = serde_json::json!({
+        "waves": [{"size": {"count": 1}}, {"size": "rest"}],
+        "soak_s": 1, "answer_s": ANSWER_S, "limits": {"per_mesh": 3},
+    });
+    std::fs::write(house.folder().join("spec.json"), spec.to_string()).unwrap();
+    let created = house.json(&["rollout", "create", &release, "--spec", "spec.json"]);
+    let rollout = created[0]["id"].as_str().unwrap().to_owned();
+    for pause in [300, 1_700, 900, 2_300] {
+        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        house.kill_and_start();
+    }
+    house.until("the rollout ends", |house| {
+        house.json(&["rollout", "show", &rollout]).last().unwrap()["ended_at"].is_string()
+    });
+    let shown = house.json(&["rollout", "show", &rollout]);
+    assert_eq!(shown.last().unwrap()["phase"], "succeeded", "{shown:?}");
+    let new = hash(&image("1.1.0-rc"));
+    assert!(house.running().iter().all(|running| *running == Some(new)), "{:?}", house.running());
+    let mut last = std::collections::BTreeMap::new();
+    for trigger in house.triggers().await {
+        for node in trigger.nodes {
+            // The broker was killed too: what it had not passed on is said again, but only after the time to answer.
+            if let Some(before) = last.insert(node, trigger.at) {
+                assert!((trigger.at - before).whole_seconds() >= ANSWER_S, "node {node} was triggered twice");
+            }
+        }
+    }
+    assert_eq!(last.len(), 9, "{last:?}");
+}
+
+#[test]
+fn clients_say_what_they_need() {
+    let folder = tempfile::tempdir().unwrap();
+    let stderr = fails(folder.path(), 2, &["nodes"]);
+    assert!(stderr.contains("ROOTCAST_TOKEN"), "{stderr}");
+    std::fs::write(folder.path().join("token"), "rc_0_0").unwrap();
+    let nowhere = ["nodes", "--token-file", "token", "--server", "http://127.0.0.1:9"];
+    let stderr = fails(folder.path(), 1, &nowhere);
+    assert!(stderr.contains("cannot be reached") && stderr.contains("rootcast serve"), "{stderr}");
+    let stderr = fails(folder.path(), 1, &["serve", "--data", "data", "--mqtt", "0.0.0.0:0"]);
+    assert!(stderr.contains("needs users") && stderr.contains("--mqtt-users"), "{stderr}");
+}
