@@ -9,6 +9,9 @@ use crate::update::{Move, State, Update};
 use crate::{Moment, Running};
 use std::time::Duration;
 
+/// How long after its start a node gets to report why it came back, before its status alone decides.
+const REPORT_TIME: Duration = Duration::from_secs(20);
+
 /// Something heard of a node.
 #[derive(Clone, Debug, Default)]
 pub struct Observation {
@@ -98,10 +101,15 @@ fn by_sighting(update: &Update, seen: &Observation, runs_new: Option<bool>) -> O
             (state < State::Trial).then(|| Move::to(State::Trial, ""))
         }
         (_, Some(true)) => Some(Move::to(State::Soaking, "")),
-        (_, Some(false)) => restarted.then(|| {
+        (_, Some(false)) => (restarted && !may_still_say_why(seen)).then(|| {
             Move::coded(State::RolledBack, "old_image", "the old image runs again; the node did not say why")
         }),
     }
+}
+
+/// Whether the report of a rollback may only be slower than the status that shows it. Original firmware sends none.
+fn may_still_say_why(seen: &Observation) -> bool {
+    matches!(seen.running, Some(Running::Image(_))) && seen.uptime.is_some_and(|uptime| uptime < REPORT_TIME)
 }
 
 /// "rolled back (trial_crashed): image crashed".
@@ -160,10 +168,18 @@ mod tests {
 
     #[test]
     fn the_old_image_after_a_restart_is_a_rollback_and_before_it_is_not() {
-        assert_eq!(after(State::Restarting, &status(Running::Image(OLD), 5_000)), State::RolledBack);
-        assert_eq!(after(State::Restarting, &status(Running::Image(OLD), 15_000)), State::Restarting);
+        assert_eq!(after(State::Restarting, &status(Running::Elf([1; 16]), 5_000)), State::RolledBack);
+        assert_eq!(after(State::Restarting, &status(Running::Elf([1; 16]), 15_000)), State::Restarting);
         assert_eq!(after(State::Soaking, &status(Running::Elf([1; 16]), 5_000)), State::RolledBack);
         assert_eq!(after(State::Downloading, &status(Running::Image(OLD), 5_000)), State::Downloading);
+    }
+
+    #[test]
+    fn a_node_that_reports_gets_time_to_say_why_the_old_image_runs_again() {
+        let early = status(Running::Image(OLD), 5_000);
+        assert_eq!(after(State::Restarting, &early), State::Restarting, "its report may be on the way");
+        let late = Observation { at: Moment(60_000), ..status(Running::Image(OLD), 25_000) };
+        assert_eq!(after(State::Restarting, &late), State::RolledBack, "it will not say more");
     }
 
     #[test]
