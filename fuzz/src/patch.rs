@@ -35,7 +35,7 @@ static HALFWAY: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
     let mut slot = Slot { made: Vec::new() };
     let mut page = [0; PAGE];
     let half = patch.len() / 2;
-    let progress = decoder.decode(&patch[..half], &mut slot, &mut page).expect("a valid patch");
+    let progress = decoder.decode(&patch[..half], &mut slot, &mut page, 0).expect("a valid patch");
     slot.made.extend(&page[..progress.produced]);
     let mut saved = vec![0; MAX_SNAPSHOT_BYTES];
     let length = decoder.save(&mut saved).expect("room");
@@ -43,7 +43,7 @@ static HALFWAY: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
     (patch, saved)
 });
 
-/// What has been made so far; the decoder may read whole pages of it back.
+/// What has been made so far; the decoder may read it back.
 struct Slot {
     made: Vec<u8>,
 }
@@ -54,8 +54,7 @@ impl OldImage for Slot {
     }
 
     fn read_back(&mut self, offset: u32, into: &mut [u8]) -> Result<(), OldImageError> {
-        let whole = self.made.len() & !4095;
-        self.made[..whole].as_ref().read(offset, into)
+        self.made.as_slice().read(offset, into)
     }
 }
 
@@ -86,7 +85,7 @@ fn run(decoder: &mut Decoder, patch: &[u8], piece: usize, slot: &mut Slot) -> Re
     let mut from = 0_usize;
     loop {
         let input = &patch[from..patch.len().min(from.saturating_add(piece))];
-        let progress = decoder.decode(input, slot, &mut page)?;
+        let progress = decoder.decode(input, slot, &mut page, 0)?;
         assert!(progress.consumed <= input.len() && progress.produced <= page.len());
         from += progress.consumed;
         slot.made.extend(&page[..progress.produced]);

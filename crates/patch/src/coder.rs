@@ -50,7 +50,7 @@ impl Account {
 }
 
 /// Bytes of input the decoder holds back: no step between two checks reads more.
-pub(crate) const INPUT_BYTES: usize = 320;
+pub(crate) const INPUT_BYTES: usize = 256;
 /// A step is begun only with this much input at hand, or with all that is left.
 pub(crate) const STEP_INPUT: usize = 160;
 
@@ -67,8 +67,12 @@ pub(crate) struct RangeDecoder {
 }
 
 impl RangeDecoder {
-    pub(crate) const fn new() -> Self {
-        Self { range: u32::MAX, code: 0, buffer: [0; INPUT_BYTES], start: 0, end: 0, overrun: 0 }
+    pub(crate) const IDLE: Self =
+        Self { range: 0, code: 0, buffer: [0; INPUT_BYTES], start: 0, end: 0, overrun: 0 };
+
+    pub(crate) fn start(&mut self) {
+        *self = Self::IDLE;
+        self.range = u32::MAX;
     }
 
     pub(crate) fn buffered(&self) -> usize {

@@ -7,7 +7,7 @@
 use crate::coder::{RangeDecoder, STEP_INPUT};
 use crate::header::{ID_BYTES, MAX_HEADER_BYTES, PatchHeader};
 use crate::walk::{Guide, STEP_OUTPUT, Walker};
-use crate::{OldImage, PatchError};
+use crate::{OldImage, OldImageError, PatchError};
 
 /// What one call of [`Decoder::decode`] did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,40 +42,84 @@ pub struct Decoder {
     pub(crate) walker: Walker,
 }
 
-const HEADER: u8 = 0;
-const START: u8 = 1;
-const WALK: u8 = 2;
-const CHECKED: u8 = 3;
-const FAILED: u8 = 4;
+/// Nothing can be expected of it: it has not been started, or something was wrong.
+const FAILED: u8 = 0;
+const HEADER: u8 = 1;
+const START: u8 = 2;
+const WALK: u8 = 3;
+const CHECKED: u8 = 4;
 
 /// The decoder's memory stays under this, whatever the patch.
 pub const MAX_DECODER_BYTES: usize = 16 * 1024;
 const _: () = assert!(core::mem::size_of::<Decoder>() <= MAX_DECODER_BYTES);
 
-impl Decoder {
-    /// A decoder on a node that runs the image with hash `base` and has room for `limit` bytes.
-    pub const fn new(base: [u8; 32], limit: u32) -> Self {
-        Self {
-            base,
-            limit,
-            header: [0; MAX_HEADER_BYTES],
-            header_have: 0,
-            new_len: 0,
-            result: [0; ID_BYTES],
-            body_left: 0,
-            taken: 0,
-            stage: HEADER,
-            made: [0; STEP_OUTPUT],
-            made_from: 0,
-            made_to: 0,
-            input: RangeDecoder::new(),
-            walker: Walker::new(0),
+/// The caller's images, and before them what is on the page under way.
+struct Handed<'a, O> {
+    images: &'a mut O,
+    /// Position of the page's first byte.
+    from: u32,
+    bytes: &'a [u8],
+}
+
+impl<O: OldImage> OldImage for Handed<'_, O> {
+    fn read(&mut self, offset: u32, buf: &mut [u8]) -> Result<(), OldImageError> {
+        self.images.read(offset, buf)
+    }
+
+    fn read_back(&mut self, offset: u32, buf: &mut [u8]) -> Result<(), OldImageError> {
+        let before = (self.from.saturating_sub(offset) as usize).min(buf.len());
+        let (earlier, here) = buf.split_at_mut(before);
+        if !earlier.is_empty() {
+            self.images.read_back(offset, earlier)?;
         }
+        if !here.is_empty() {
+            let mut bytes = self.bytes;
+            bytes.read((offset + before as u32).wrapping_sub(self.from), here)?;
+        }
+        Ok(())
+    }
+}
+
+impl Decoder {
+    /// A decoder that has yet to be started: nothing but zeros, so that a static one costs no flash, and none is
+    /// put together on the stack.
+    pub const IDLE: Self = Self {
+        base: [0; 32],
+        limit: 0,
+        header: [0; MAX_HEADER_BYTES],
+        header_have: 0,
+        new_len: 0,
+        result: [0; ID_BYTES],
+        body_left: 0,
+        taken: 0,
+        stage: FAILED,
+        made: [0; STEP_OUTPUT],
+        made_from: 0,
+        made_to: 0,
+        input: RangeDecoder::IDLE,
+        walker: Walker::IDLE,
+    };
+
+    /// A started decoder; see [`Decoder::start`]. Passes through the stack with all its size: for hosts.
+    pub fn new(base: [u8; 32], limit: u32) -> Self {
+        let mut decoder = Self::IDLE;
+        decoder.start(base, limit);
+        decoder
+    }
+
+    /// Begins anew where it is, on a node that runs the image with hash `base` and has room for `limit` bytes.
+    pub fn start(&mut self, base: [u8; 32], limit: u32) {
+        *self = Self::IDLE;
+        self.base = base;
+        self.limit = limit;
+        self.stage = HEADER;
+        self.input.start();
+        self.walker.start(0);
     }
 
     /// Length of the new file, once the header has been read.
     pub fn new_len(&self) -> Option<u32> {
-        (self.stage != HEADER).then_some(self.new_len)
+        (self.stage > HEADER).then_some(self.new_len)
     }
 
     /// Bytes of the new file made so far (handed out or about to be).
@@ -83,7 +127,10 @@ impl Decoder {
         self.walker.position.saturating_sub(u32::from(self.made_to.saturating_sub(self.made_from)))
     }
 
-    /// Takes in what it can of `input` and fills what it can of `output`.
+    /// Takes in what it can of `input` and fills what it can of `page` from byte `filled` on.
+    ///
+    /// The bytes before `filled` are the last ones handed out and not yet written to where
+    /// [`OldImage::read_back`] finds them: the decoder reads them here.
     ///
     /// Call it until `done`; it always consumes or produces something unless it needs more input, needs
     /// more room, or is done. An empty `input` means no more than that: nothing new yet.
@@ -94,12 +141,13 @@ impl Decoder {
         &mut self,
         input: &[u8],
         old: &mut O,
-        output: &mut [u8],
+        page: &mut [u8],
+        filled: usize,
     ) -> Result<Progress, PatchError> {
         if self.stage == FAILED {
             return Err(PatchError::Corrupt("an error before this"));
         }
-        let result = self.run(input, old, output);
+        let result = self.run(input, old, page, filled);
         match &result {
             Ok(progress) => self.taken = self.taken.saturating_add(progress.consumed as u32),
             Err(_) => self.fail(),
@@ -127,7 +175,8 @@ impl Decoder {
         &mut self,
         input: &[u8],
         old: &mut O,
-        output: &mut [u8],
+        page: &mut [u8],
+        filled: usize,
     ) -> Result<Progress, PatchError> {
         let mut progress = Progress { consumed: 0, produced: 0, done: false };
         if self.stage == HEADER {
@@ -139,7 +188,7 @@ impl Decoder {
         loop {
             // Hand out.
             let made = self.made.get(usize::from(self.made_from)..usize::from(self.made_to)).unwrap_or(&[]);
-            let room = output.get_mut(progress.produced..).unwrap_or_default();
+            let room = page.get_mut(filled + progress.produced..).unwrap_or_default();
             let n = made.len().min(room.len());
             room[..n].copy_from_slice(&made[..n]);
             progress.produced += n;
@@ -158,7 +207,7 @@ impl Decoder {
                 self.check_result()?;
                 continue;
             }
-            if self.walker.position < self.new_len && progress.produced == output.len() {
+            if self.walker.position < self.new_len && filled + progress.produced >= page.len() {
                 return Ok(progress);
             }
             // Take in.
@@ -176,7 +225,10 @@ impl Decoder {
                 self.input.begin();
                 self.stage = WALK;
             }
-            let n = self.walker.step(&mut self.input, old, &Guide::NONE, &mut self.made)?;
+            let bytes = page.get(..filled + progress.produced).unwrap_or_default();
+            let from = self.walker.position.saturating_sub(bytes.len() as u32);
+            let mut images = Handed { images: old, from, bytes };
+            let n = self.walker.step(&mut self.input, &mut images, &Guide::NONE, &mut self.made)?;
             self.made_from = 0;
             self.made_to = n as u8;
             // The encoder drops trailing zeros, so a whole patch may read a few bytes past its end, not more.

@@ -8,6 +8,13 @@ pub(crate) struct Sha256 {
 }
 
 impl Sha256 {
+    /// Not yet begun.
+    pub(crate) const IDLE: Self = Self { state: [0; 8], block: [0; 64], length: 0 };
+
+    pub(crate) fn start(&mut self) {
+        *self = Self::new();
+    }
+
     pub(crate) const fn new() -> Self {
         Self {
             state: [

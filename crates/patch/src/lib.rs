@@ -49,9 +49,9 @@ pub trait OldImage {
     /// [`OldImageError`] if any of them lies outside the slot or cannot be read.
     fn read(&mut self, offset: u32, buf: &mut [u8]) -> Result<(), OldImageError>;
 
-    /// Fills `buf` with bytes of the new image that were handed out before and lie in whole pages of 4,096
-    /// bytes: on a node, a read from the slot being written. Only patches that say so in their header
-    /// ([`PatchHeader::reads_back`]) need it.
+    /// Fills `buf` with bytes of the new image that were handed out before and are no longer on the page that
+    /// [`Decoder::decode`] fills: on a node, a read from the slot being written. Only patches that say so in
+    /// their header ([`PatchHeader::reads_back`]) need it.
     ///
     /// # Errors
     /// [`OldImageError`] where nothing can be read back, which is also what the default does.

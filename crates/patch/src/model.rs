@@ -16,6 +16,9 @@ impl Flag {
         Self(p1 << 10 | count)
     }
 
+    /// Not yet begun.
+    pub(crate) const IDLE: Self = Self(0);
+
     pub(crate) const fn even() -> Self {
         Self::with(1 << 21, 0)
     }
@@ -43,6 +46,9 @@ impl Flag {
 pub(crate) struct Slot(pub(crate) u16);
 
 impl Slot {
+    /// Not yet begun.
+    pub(crate) const IDLE: Self = Self(0);
+
     pub(crate) const fn new() -> Self {
         Self(2048 << 4)
     }
@@ -78,8 +84,14 @@ pub(crate) struct Number {
 }
 
 impl Number {
-    pub(crate) const fn new() -> Self {
-        Self { length: [Slot::new(); 32], upper: [Slot::new(); 64], sign: Slot::new() }
+    /// Not yet begun.
+    pub(crate) const IDLE: Self =
+        Self { length: [Slot::IDLE; 32], upper: [Slot::IDLE; 64], sign: Slot::IDLE };
+
+    pub(crate) fn start(&mut self) {
+        self.length.fill(Slot::new());
+        self.upper.fill(Slot::new());
+        self.sign = Slot::new();
     }
 
     pub(crate) fn code<C: Coder>(&mut self, c: &mut C, value: u32) -> u32 {
@@ -100,7 +112,10 @@ impl Number {
         for i in (0..length - 1).rev() {
             let bit = value >> i & 1;
             let depth = length - 2 - i;
-            let bit = if depth == 0 {
+            let bit = if i < 2 && length > 8 {
+                // What is far away is at a multiple of something, or not.
+                self.upper[(32 | i << 1 | if i == 0 { result & 1 } else { 0 }) as usize].code(c, bit)
+            } else if depth == 0 {
                 self.upper[length as usize & 31].code(c, bit)
             } else if depth == 1 && length < 16 {
                 self.upper[(32 | length << 1 & 30 | result & 1) as usize].code(c, bit)
@@ -129,12 +144,16 @@ pub(crate) const RECENT: usize = 512;
 pub(crate) const RECENT_KEYS: usize = 256;
 /// Inputs that come from hashed contexts; the others are the expected byte and the repeated one.
 const HASHED: usize = INPUTS - 2;
-/// Slots shared by all byte contexts.
-pub(crate) const SLOTS: usize = 6144;
-/// A mixing weight's bound: with it, no sum of weighted logits overflows.
-pub(crate) const MAX_WEIGHT: i32 = 400_000;
-/// Sets of mixing weights.
+/// Of the cells of all byte contexts, so many are those of new bytes by their place in word or instruction; the
+/// others are shared by hash.
+const OWN: usize = 2048;
+/// A mixing weight's bound, in 1/4,096: with it, no sum of weighted logits overflows.
+pub(crate) const MAX_WEIGHT: i16 = 25_000;
+/// Sets of mixing weights by kind of byte; and by bit.
 pub(crate) const WEIGHT_SETS: usize = 45;
+pub(crate) const BIT_SETS: usize = 8;
+/// What every weight begins with: 0.3.
+const FIRST_WEIGHT: i16 = 1_250;
 /// Kinds of bytes: the classes of tokens, new bytes in code, new bytes elsewhere.
 pub(crate) const BYTE_CLASSES: u32 = 11;
 /// Estimators of how far an expected byte can be trusted.
@@ -157,25 +176,40 @@ pub(crate) struct ByteContext {
 /// Codes a byte by mixing the predictions of several contexts.
 #[derive(Clone)]
 pub(crate) struct ByteModel {
-    pub(crate) slots: [Cell; SLOTS],
     pub(crate) expected: [Slot; TRUSTS],
-    pub(crate) weights: [[i32; INPUTS]; WEIGHT_SETS],
+    pub(crate) weights: [[i16; INPUTS]; WEIGHT_SETS],
+    pub(crate) bit_weights: [[i16; INPUTS]; BIT_SETS],
     pub(crate) recent: Recent,
     pub(crate) recent_trust: [Slot; 64],
 }
 
 impl ByteModel {
-    pub(crate) const fn new() -> Self {
-        Self {
-            slots: [Cell::new(); SLOTS],
-            expected: [Slot::with_p(3000); TRUSTS],
-            weights: [[20_000; INPUTS]; WEIGHT_SETS],
-            recent: Recent::new(),
-            recent_trust: [Slot::with_p(3000); 64],
-        }
+    /// Not yet begun.
+    pub(crate) const IDLE: Self = Self {
+        expected: [Slot::IDLE; TRUSTS],
+        weights: [[0; INPUTS]; WEIGHT_SETS],
+        bit_weights: [[0; INPUTS]; BIT_SETS],
+        recent: Recent::new(),
+        recent_trust: [Slot::IDLE; 64],
+    };
+
+    pub(crate) fn start(&mut self) {
+        self.expected.fill(Slot::with_p(3000));
+        self.weights.fill([FIRST_WEIGHT; INPUTS]);
+        self.bit_weights.fill([FIRST_WEIGHT; INPUTS]);
+        self.recent = Recent::new();
+        self.recent_trust.fill(Slot::with_p(3000));
     }
 
-    pub(crate) fn code<C: Coder>(&mut self, c: &mut C, context: &ByteContext, byte: u8) -> u8 {
+    /// Codes a byte; `cells` (more than [`OWN`], [`Cell::FIRST`] at first) are the same from byte to byte.
+    pub(crate) fn code<C: Coder>(
+        &mut self,
+        c: &mut C,
+        cells: &mut [u8],
+        context: &ByteContext,
+        byte: u8,
+    ) -> u8 {
+        let shared = cells.len().saturating_sub(OWN);
         let class = context.class % BYTE_CLASSES;
         let place = context.place & 7;
         let before = context.before;
@@ -209,9 +243,13 @@ impl ByteModel {
             let mut index = [0usize; HASHED];
             let mut logits = [0i32; INPUTS];
             for k in 0..HASHED {
-                index[k] =
-                    ((bases[k].wrapping_add(node.wrapping_mul(0x9E35_79B1)) >> 16) as usize * SLOTS) >> 16;
-                logits[k] = self.slots[index[k]].logit();
+                let hash = (bases[k].wrapping_add(node.wrapping_mul(0x9E35_79B1)) >> 16) as usize;
+                index[k] = if k == 0 && group < 16 {
+                    ((group >> 3 << 2 | place & 3) << 8 | node) as usize % OWN
+                } else {
+                    OWN + ((hash * shared) >> 16)
+                };
+                logits[k] = cells.get(index[k]).map_or(0, |cell| Cell(*cell).logit());
             }
             let expected_bit = expected >> i & 1;
             let trust = ((class << 2 | place & 3) << 2 | (7 - i).min(3)) as usize % TRUSTS;
@@ -226,20 +264,18 @@ impl ByteModel {
                 logits[HASHED + 1] = if repeat_bit != 0 { logit } else { -logit };
             }
             let set = (family * 3 + if agrees { 1 } else { known * 2 }) as usize % WEIGHT_SETS;
+            // Two mixers, one chosen by kind and one by bit, agree half-way; each learns from its own error.
             let weights = &mut self.weights[set];
-            let mut sum = 0i32;
-            for k in 0..INPUTS {
-                sum += (weights[k] >> 4) * logits[k];
-            }
-            let p = squash(sum >> 12);
+            let bit_weights = &mut self.bit_weights[7 - i as usize];
+            let (one, two) = (mix(weights, &logits), mix(bit_weights, &logits));
+            let p = squash((one + two) >> 9);
             let bit = c.code((p as u32) << 4 | 8, u32::from(byte) >> i & 1);
-            let error = ((bit as i32) << 12) - p;
-            for k in 0..INPUTS {
-                weights[k] =
-                    (weights[k] + ((logits[k] * error + 0x200) >> 10)).clamp(-MAX_WEIGHT, MAX_WEIGHT);
-            }
-            for &slot in &index {
-                self.slots[slot].learn(bit);
+            adjust(weights, &logits, ((bit as i32) << 12) - squash(one >> 8));
+            adjust(bit_weights, &logits, ((bit as i32) << 12) - squash(two >> 8));
+            for &at in &index {
+                if let Some(cell) = cells.get_mut(at) {
+                    *cell = Cell(*cell).after(bit);
+                }
             }
             if agrees {
                 self.expected[trust].learn(u32::from(bit == expected_bit), 14);
@@ -253,6 +289,19 @@ impl ByteModel {
         }
         self.recent.push(node as u8);
         node as u8
+    }
+}
+
+/// The weighted sum of logits, in 1/65,536.
+fn mix(weights: &[i16; INPUTS], logits: &[i32; INPUTS]) -> i32 {
+    weights.iter().zip(logits).map(|(weight, logit)| (i32::from(*weight) * logit) >> 4).sum()
+}
+
+/// Moves weights against an error given in 1/4,096.
+fn adjust(weights: &mut [i16; INPUTS], logits: &[i32; INPUTS], error: i32) {
+    for (weight, logit) in weights.iter_mut().zip(logits) {
+        let moved = i32::from(*weight) + ((logit * error + 0x4000) >> 15);
+        *weight = moved.clamp(-i32::from(MAX_WEIGHT), i32::from(MAX_WEIGHT)) as i16;
     }
 }
 
@@ -325,24 +374,19 @@ pub(crate) struct Cell(pub(crate) u8);
 const CELL_LEVELS: i32 = 83;
 const CELL_STEP: i32 = 40;
 /// A cell moves by one of so many of the way to the bit seen: first, second, and every later time.
-const CELL_PACE: [i32; 3] = [2, 4, 10];
+const CELL_PACE: [i32; 3] = [2, 4, 8];
 
 impl Cell {
-    pub(crate) const fn new() -> Self {
-        Self((CELL_LEVELS / 2) as u8)
-    }
+    /// One that has seen nothing.
+    pub(crate) const FIRST: u8 = (CELL_LEVELS / 2) as u8;
 
-    /// Whether it is a state at all (asked of saved ones).
-    pub(crate) fn is_sound(self) -> bool {
-        i32::from(self.0) < 3 * CELL_LEVELS
-    }
-
-    pub(crate) fn logit(self) -> i32 {
+    fn logit(self) -> i32 {
         (i32::from(self.0) % CELL_LEVELS - CELL_LEVELS / 2) * CELL_STEP
     }
 
-    pub(crate) fn learn(&mut self, bit: u32) {
-        self.0 = CELL_NEXT[bit as usize & 1][usize::from(self.0)];
+    /// The cell after a bit.
+    fn after(self, bit: u32) -> u8 {
+        CELL_NEXT[bit as usize & 1][usize::from(self.0)]
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) const WINDOW: usize = 128;
 const UNSURE: usize = 40;
 /// Longest look ahead from one token: a `lui` and what uses it.
 const AHEAD: u32 = 32;
+/// What an unwind table says of a function is at least so many bytes away from it, in another segment.
+const FAR: u32 = 1 << 20;
 
 /// A piece of the old image with the reference found in it.
 #[derive(Clone, Copy)]
@@ -45,8 +47,8 @@ pub(crate) enum Area {
 #[derive(Clone)]
 pub(crate) struct Reader {
     pub(crate) bytes: [u8; WINDOW],
-    /// Length of the Xtensa token at each byte (1: a stray byte).
-    pub(crate) cuts: [u8; WINDOW],
+    /// Length of the Xtensa token at each byte (1: a stray byte), less one, in two bits.
+    pub(crate) cuts: [u8; WINDOW / 4],
     pub(crate) start: u32,
     /// Bytes held.
     pub(crate) held: u8,
@@ -58,13 +60,16 @@ pub(crate) struct Reader {
     /// Upper halves loaded by `lui`, by register; `known` has a bit for each.
     pub(crate) upper: [u32; 32],
     pub(crate) known: u32,
+    /// Address of the last word that said where an unwound function is; its lowest bit: the function has an
+    /// exception table.
+    pub(crate) unwound: u32,
 }
 
 impl Reader {
     pub(crate) const fn new() -> Self {
         Self {
             bytes: [0; WINDOW],
-            cuts: [0; WINDOW],
+            cuts: [0; WINDOW / 4],
             start: 0,
             held: 0,
             usable: 0,
@@ -72,6 +77,7 @@ impl Reader {
             made: false,
             upper: [0; 32],
             known: 0,
+            unwound: 0,
         }
     }
 
@@ -129,7 +135,7 @@ impl Reader {
         let held = held.len();
         let word = u32::from_le_bytes([token.bytes[0], token.bytes[1], token.bytes[2], token.bytes[3]]);
         if self.area == Area::Xtensa as u8 {
-            let cut = self.cuts.get(at).copied().unwrap_or(1);
+            let cut = (self.cuts.get(at / 4).copied().unwrap_or(0) >> (at % 4 * 2) & 3) + 1;
             token.len = cut;
             (token.kind, token.target) = match cut {
                 2 => xtensa::narrow(word & 0xFFFF, address),
@@ -139,6 +145,8 @@ impl Reader {
             };
         } else if self.area == Area::RiscV as u8 {
             self.riscv_token(&mut token, at, held, address);
+        } else if space.isa == Isa::RiscV && self.unwind_token(&mut token, space, held, address) {
+            return Ok(token);
         } else if address & 3 == 0 && held >= 8 {
             (token.kind, token.target) = pointer(space, word);
             token.len = 4;
@@ -224,10 +232,54 @@ impl Reader {
                 }
             }
             ring[i & 3] = cost;
-            if let Some(slot) = self.cuts.get_mut(i) {
-                *slot = cut;
+            if let Some(four) = self.cuts.get_mut(i / 4) {
+                let place = i % 4 * 2;
+                *four = *four & !(3 << place) | (cut - 1) << place;
             }
         }
+    }
+
+    /// A word of RISC-V's `.eh_frame`, where distances stand instead of addresses (DWARF's `pcrel`): an entry is
+    /// its length, the distance back to the common entry, the function, its length, and the length of what
+    /// follows, which is 4 if it begins with the exception table's place.
+    fn unwind_token(&mut self, token: &mut Token, space: &Space, held: usize, address: u32) -> bool {
+        let behind = address.wrapping_sub(self.unwound & !3);
+        if behind == 8 && token.bytes[0] == 4 {
+            token.len = 1;
+            self.unwound |= 1;
+            return true;
+        }
+        if held < 8 {
+            return false;
+        }
+        let word = token.word_of(0);
+        let target = address.wrapping_add(word);
+        if behind == 9 && self.unwound & 1 != 0 {
+            token.len = 4;
+            if space.position_of(target).is_some() {
+                (token.kind, token.target) = (Kind::RelativePointer, target);
+            }
+            return true;
+        }
+        if address & 3 != 0 {
+            return false;
+        }
+        // Functions lie in another segment, far away.
+        let is_function = |target: u32, from: u32| {
+            let far = (target.wrapping_sub(from) as i32).unsigned_abs() >= FAR;
+            far && space.position_of(target).is_some_and(|position| space.is_code(position))
+        };
+        let next = address.wrapping_add(4);
+        if is_function(target, address) {
+            self.unwound = address;
+            (token.kind, token.target) = (Kind::RelativePointer, target);
+        } else if word & 3 == 0 && word < FAR && is_function(next.wrapping_add(token.word_of(4)), next) {
+            (token.kind, token.target) = (Kind::BackPointer, address.wrapping_sub(word));
+        } else {
+            return false;
+        }
+        token.len = 4;
+        true
     }
 
     fn riscv_token(&mut self, token: &mut Token, at: usize, held: usize, address: u32) {

@@ -149,7 +149,7 @@ impl Decoder {
             && usize::from(self.made_to) <= STEP_OUTPUT
             && self.made_from <= self.made_to
             && w.phase <= Phase::Done as u8
-            && usize::from(w.map.count) <= MAP_ENTRIES
+            && usize::from(w.pool.count) <= MAP_ENTRIES
             && usize::from(w.old_space.count) <= MAX_SEGMENTS
             && usize::from(w.new_space.count) <= MAX_SEGMENTS
             && usize::from(r.held) <= WINDOW
@@ -160,7 +160,6 @@ impl Decoder {
             && self.new_len <= self.limit
             && w.old_space.is_sound()
             && w.new_space.is_sound()
-            && w.bytes.slots.iter().all(|c| c.is_sound())
     }
 
     fn visit(&mut self, v: &mut dyn Visitor) {
@@ -203,9 +202,8 @@ impl Decoder {
         }
         visit_space(v, &mut w.old_space);
         visit_space(v, &mut w.new_space);
-        v.words(&mut w.map.from);
-        v.words(&mut w.map.shift);
-        v.half(&mut w.map.count);
+        v.bytes(&mut w.pool.bytes);
+        v.half(&mut w.pool.count);
         const { assert!(LEARNT > 0) };
         v.words(&mut w.learnt.from);
         v.words(&mut w.learnt.to);
@@ -220,6 +218,7 @@ impl Decoder {
         v.flag(&mut r.made);
         v.words(&mut r.upper);
         v.word(&mut r.known);
+        v.word(&mut r.unwound);
 
         for word in [
             &mut w.new_len,
@@ -257,13 +256,12 @@ impl Decoder {
         visit_number(v, &mut w.number_copy_old);
 
         let b = &mut w.bytes;
-        b.slots.iter_mut().for_each(|c| v.byte(&mut c.0));
         v.slots(&mut b.expected);
         v.slots(&mut b.recent_trust);
-        for weight in b.weights.iter_mut().flatten() {
-            let mut word = *weight as u32;
-            v.word(&mut word);
-            *weight = (word as i32).clamp(-crate::model::MAX_WEIGHT, crate::model::MAX_WEIGHT);
+        for weight in b.weights.iter_mut().chain(&mut b.bit_weights).flatten() {
+            let mut half = *weight as u16;
+            v.half(&mut half);
+            *weight = (half as i16).clamp(-crate::model::MAX_WEIGHT, crate::model::MAX_WEIGHT);
         }
         const { assert!(RECENT > 16) };
         v.bytes(&mut b.recent.bytes);

@@ -115,6 +115,13 @@ impl Space {
         })
     }
 
+    /// Whether every length is whole words, as the bootloader demands (`esp_image_format.c`: "unaligned segment
+    /// length") and as the patch's segment table counts them.
+    #[cfg(feature = "create")]
+    pub(crate) fn is_regular(&self) -> bool {
+        self.used().iter().all(|s| s.length.is_multiple_of(4))
+    }
+
     fn used(&self) -> &[Segment] {
         self.segments.get(..usize::from(self.count)).unwrap_or(&[])
     }

@@ -11,21 +11,22 @@
 use crate::coder::{Account, Coder};
 use crate::digest::Sha256;
 use crate::isa::{CLASSES, Kind, riscv, xtensa};
-use crate::map::{AddressMap, Learnt, MAP_ENTRIES};
-use crate::model::{ByteContext, ByteModel, Flag, Number};
+use crate::map::{Learnt, MAP_ENTRIES, Pool};
+use crate::model::{ByteContext, ByteModel, Cell, Flag, Number};
 use crate::reader::{Reader, Token};
 use crate::space::{IMAGE_HEADER_BYTES, Isa, MAX_SEGMENTS, Segment, Space};
 use crate::{OldImage, PatchError};
 
 /// New bytes that share one flag "all as predicted".
 pub(crate) const SPAN: u32 = 512;
-/// The new image is read back only so far behind: by then its page has been handed out, window and all.
-pub(crate) const BACK: u32 = 4096 + 256;
+/// The new image is read back only so far behind: by then the reader's whole window has been handed out.
+pub(crate) const BACK: u32 = crate::reader::WINDOW as u32 + 2 * STEP_OUTPUT as u32;
 /// A step makes at most this many bytes.
 pub(crate) const STEP_OUTPUT: usize = 8;
 /// Where the ELF file's SHA-256 is (app descriptor at 32, field at 144; `esp_app_desc.h`).
 const ELF_HASH: core::ops::Range<u32> = 176..208;
 /// Byte classes of new bytes, behind the token classes.
+const LAST_BYTE_CLASS: u32 = 8;
 const NEW_CODE: u32 = 9;
 const NEW_DATA: u32 = 10;
 
@@ -77,10 +78,13 @@ pub(crate) struct Guide<'a> {
     /// By span: whether anything in it differs from its prediction.
     pub(crate) dirty: &'a [bool],
     pub(crate) setup: Option<&'a Setup>,
+    /// Address map: old position and shift.
+    pub(crate) map: &'a [(u32, u32)],
 }
 
 impl Guide<'_> {
-    pub(crate) const NONE: Guide<'static> = Guide { new: &[], commands: &[], dirty: &[], setup: None };
+    pub(crate) const NONE: Guide<'static> =
+        Guide { new: &[], commands: &[], dirty: &[], setup: None, map: &[] };
 
     fn byte(&self, position: u32) -> u8 {
         self.new.get(position as usize).copied().unwrap_or(0)
@@ -95,7 +99,6 @@ pub(crate) struct Setup {
     /// Whether checksum and hash are computed instead of sent.
     pub(crate) computes_tail: bool,
     pub(crate) fresh_elf_hash: bool,
-    pub(crate) map: AddressMap,
 }
 
 /// Everything the walk remembers.
@@ -111,7 +114,7 @@ pub(crate) struct Walker {
     pub(crate) fresh_elf_hash: bool,
     pub(crate) old_space: Space,
     pub(crate) new_space: Space,
-    pub(crate) map: AddressMap,
+    pub(crate) pool: Pool,
     pub(crate) learnt: Learnt,
     pub(crate) reader: Reader,
 
@@ -156,54 +159,77 @@ pub(crate) struct Walker {
 }
 
 impl Walker {
-    pub(crate) const fn new(new_len: u32) -> Self {
-        Self {
-            phase: Phase::Flags as u8,
-            index: 0,
-            has_old: false,
-            has_new: false,
-            reads_back: false,
-            same_segments: false,
-            computes_tail: false,
-            fresh_elf_hash: false,
-            old_space: Space::NONE,
-            new_space: Space::NONE,
-            map: AddressMap::new(),
-            learnt: Learnt::new(),
-            reader: Reader::new(),
-            new_len,
-            position: 0,
-            copying: false,
-            left: 0,
-            old: 0,
-            from: 0,
-            made: false,
-            command_old: 0,
-            command_len: 0,
-            span: u32::MAX,
-            span_clean: false,
-            clean_history: 0,
-            miss_history: 0,
-            before: 0,
-            insn: Instruction::new(),
-            new_code: false,
-            errors: [0; CLASSES],
-            new_upper: [0; 32],
-            checksum: 0xEF,
-            sha: Sha256::new(),
-            image_hash: [0; 32],
-            clean_flags: [Flag::even(); 8],
-            hit_flags: [Flag::rare(); CLASSES * 24],
-            other_flags: [Flag::even(); CLASSES * 4],
-            command_flags: [Flag::even(); 8],
-            number_map_from: Number::new(),
-            number_made: Number::new(),
-            number_map_shift: Number::new(),
-            number_new_len: Number::new(),
-            number_copy_len: Number::new(),
-            number_copy_old: Number::new(),
-            bytes: ByteModel::new(),
+    /// Nothing but zeros; see [`Walker::start`].
+    pub(crate) const IDLE: Self = Self {
+        phase: Phase::Flags as u8,
+        index: 0,
+        has_old: false,
+        has_new: false,
+        reads_back: false,
+        same_segments: false,
+        computes_tail: false,
+        fresh_elf_hash: false,
+        old_space: Space::NONE,
+        new_space: Space::NONE,
+        pool: Pool::new(),
+        learnt: Learnt::new(),
+        reader: Reader::new(),
+        new_len: 0,
+        position: 0,
+        copying: false,
+        left: 0,
+        old: 0,
+        from: 0,
+        made: false,
+        command_old: 0,
+        command_len: 0,
+        span: 0,
+        span_clean: false,
+        clean_history: 0,
+        miss_history: 0,
+        before: 0,
+        insn: Instruction::new(),
+        new_code: false,
+        errors: [0; CLASSES],
+        new_upper: [0; 32],
+        checksum: 0,
+        sha: Sha256::IDLE,
+        image_hash: [0; 32],
+        clean_flags: [Flag::IDLE; 8],
+        hit_flags: [Flag::IDLE; CLASSES * 24],
+        other_flags: [Flag::IDLE; CLASSES * 4],
+        command_flags: [Flag::IDLE; 8],
+        number_map_from: Number::IDLE,
+        number_made: Number::IDLE,
+        number_map_shift: Number::IDLE,
+        number_new_len: Number::IDLE,
+        number_copy_len: Number::IDLE,
+        number_copy_old: Number::IDLE,
+        bytes: ByteModel::IDLE,
+    };
+
+    /// Begins anew, in place: a whole walker is too much for a node's stack.
+    pub(crate) fn start(&mut self, new_len: u32) {
+        *self = Self::IDLE;
+        self.new_len = new_len;
+        self.span = u32::MAX;
+        self.checksum = 0xEF;
+        self.sha.start();
+        self.clean_flags.fill(Flag::even());
+        self.hit_flags.fill(Flag::rare());
+        self.other_flags.fill(Flag::even());
+        self.command_flags.fill(Flag::even());
+        for number in [
+            &mut self.number_map_from,
+            &mut self.number_made,
+            &mut self.number_map_shift,
+            &mut self.number_new_len,
+            &mut self.number_copy_len,
+            &mut self.number_copy_old,
+        ] {
+            number.start();
         }
+        self.bytes.start();
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -314,41 +340,40 @@ impl Walker {
 
     fn map_length<C: Coder>(&mut self, c: &mut C, guide: &Guide<'_>) -> Result<(), PatchError> {
         c.account(Account::Map);
-        let count = self.number_new_len.code(c, guide.setup.map_or(0, |s| u32::from(s.map.count)));
+        let count = self.number_new_len.code(c, guide.map.len() as u32);
         if count as usize > MAP_ENTRIES {
             return Err(PatchError::Corrupt("more map entries than a decoder holds"));
         }
         self.index = 0;
-        self.map.count = count as u16;
-        self.phase = if count > 0 { Phase::Map } else { Phase::Body } as u8;
+        self.pool.count = count as u16;
+        if count == 0 {
+            self.begin_body();
+        } else {
+            self.phase = Phase::Map as u8;
+        }
         Ok(())
     }
 
     fn map_entry<C: Coder>(&mut self, c: &mut C, guide: &Guide<'_>) -> Result<(), PatchError> {
         c.account(Account::Map);
         let i = usize::from(self.index);
-        let (mut last_from, mut last_shift) = (0, 0);
-        if i > 0 {
-            last_from = self.map.from.get(i - 1).copied().unwrap_or(0);
-            last_shift = self.map.shift.get(i - 1).copied().unwrap_or(0);
-        }
-        let (mut from, mut shift) = (0, 0);
-        if let Some(setup) = guide.setup {
-            from = setup.map.from.get(i).copied().unwrap_or(0);
-            shift = setup.map.shift.get(i).copied().unwrap_or(0);
-        }
+        let (last_from, last_shift) = i.checked_sub(1).map_or((0, 0), |last| self.pool.entry(last));
+        let (from, shift) = guide.map.get(i).copied().unwrap_or((0, 0));
         let step = self.number_map_from.code(c, from.wrapping_sub(last_from));
         let change = self.number_map_shift.code_signed(c, shift.wrapping_sub(last_shift) as i32);
         let from = last_from.checked_add(step).ok_or(PatchError::Corrupt("a map entry lies nowhere"))?;
-        if let (Some(f), Some(s)) = (self.map.from.get_mut(i), self.map.shift.get_mut(i)) {
-            *f = from;
-            *s = last_shift.wrapping_add(change as u32);
-        }
+        self.pool.set(i, from, last_shift.wrapping_add(change as u32));
         self.index += 1;
-        if self.index >= self.map.count {
-            self.phase = Phase::Body as u8;
+        if self.index >= self.pool.count {
+            self.begin_body();
         }
         Ok(())
+    }
+
+    /// The map is complete: what it leaves free is the byte model's.
+    fn begin_body(&mut self) {
+        self.pool.free().fill(Cell::FIRST);
+        self.phase = Phase::Body as u8;
     }
 
     fn body<C: Coder, O: OldImage>(
@@ -457,10 +482,10 @@ impl Walker {
         };
         let was_copying = usize::from(self.copying);
         self.copying = self.command_flags[was_copying].code(c, plan.source != Source::New);
-        let next = self.map.next_start(self.position).min(self.new_len);
+        let next = self.pool.next_start(self.position).min(self.new_len);
         let gap = next - self.position;
         if self.copying {
-            let mapped = self.position.wrapping_sub(self.map.shift_to(self.position));
+            let mapped = self.position.wrapping_sub(self.pool.shift_to(self.position));
             let by_map = self.command_flags[2].code(c, plan.source == Source::Old(mapped));
             self.made = !by_map
                 && self.reads_back
@@ -525,7 +550,7 @@ impl Walker {
             if self.new_code { (NEW_CODE, u32::from(self.insn.at)) } else { (NEW_DATA, self.position & 3) };
         let context =
             ByteContext { expected, class, place, before: self.before, first: u32::from(self.insn.first) };
-        out[0] = self.bytes.code(c, &context, guide.byte(self.position));
+        out[0] = self.bytes.code(c, self.pool.free(), &context, guide.byte(self.position));
         self.emit(&out[..1], true);
         Ok(1)
     }
@@ -540,7 +565,7 @@ impl Walker {
         let shift = if position.wrapping_sub(self.command_old) <= self.command_len {
             here
         } else {
-            self.map.shift_at(position)
+            self.pool.shift_at(position)
         };
         self.old_space.moved_address(target, position, position.wrapping_add(shift), &self.new_space)
     }
@@ -652,12 +677,12 @@ impl Walker {
                 for i in 0..len {
                     let context = ByteContext {
                         expected: Some(expected[i]),
-                        class: class as u32,
+                        class: (class as u32).min(LAST_BYTE_CLASS),
                         place: i as u32,
                         before,
                         first,
                     };
-                    bytes[i] = self.bytes.code(c, &context, wanted[i]);
+                    bytes[i] = self.bytes.code(c, self.pool.free(), &context, wanted[i]);
                     before = before << 8 | u32::from(bytes[i]);
                     first = u32::from(bytes[0]);
                 }
@@ -698,6 +723,8 @@ impl Walker {
         let mut bytes = [0; STEP_OUTPUT];
         let first = match token.kind {
             Kind::Pointer | Kind::OddPointer => target,
+            Kind::RelativePointer => target.wrapping_sub(at),
+            Kind::BackPointer => at.wrapping_sub(target),
             Kind::RvPairI | Kind::RvPairS => {
                 let d = target.wrapping_sub(at);
                 let upper = d.wrapping_add(0x800) & 0xFFFF_F000;
@@ -732,6 +759,8 @@ impl Walker {
         let w = word_of(bytes);
         let (found, target) = match (kind, len) {
             (Kind::Pointer | Kind::OddPointer, _) => return Some(w),
+            (Kind::RelativePointer, _) => return Some(at.wrapping_add(w)),
+            (Kind::BackPointer, _) => return Some(at.wrapping_sub(w)),
             (Kind::RvUpper, _) => return None,
             (Kind::RvLowerI | Kind::RvLowerS, _) => {
                 let base = *self.new_upper.get(riscv::rs1(w) as usize)?;

@@ -72,7 +72,7 @@ fn a_base_that_changed_under_the_patch_gives_an_error() {
         let mut page = [0; 4096];
         let mut from = 0;
         let result = loop {
-            match decoder.decode(&patch[from..], &mut flash, &mut page) {
+            match decoder.decode(&patch[from..], &mut flash, &mut page, 0) {
                 Ok(progress) => {
                     from += progress.consumed;
                     flash.slot.extend(&page[..progress.produced]);
@@ -101,8 +101,8 @@ fn an_image_longer_than_the_slot_is_refused_at_the_header() {
 #[test]
 fn a_decoder_that_failed_stays_failed() {
     let mut decoder = Decoder::new([0; 32], ROOM);
-    assert_eq!(decoder.decode(b"XX", &mut &[][..], &mut []), Err(PatchError::NotAPatch));
-    assert!(decoder.decode(b"RP", &mut &[][..], &mut []).is_err());
+    assert_eq!(decoder.decode(b"XX", &mut &[][..], &mut [], 0), Err(PatchError::NotAPatch));
+    assert!(decoder.decode(b"RP", &mut &[][..], &mut [], 0).is_err());
 }
 
 #[test]

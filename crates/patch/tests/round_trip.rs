@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Flash, app_image, apply_in_slices, real_pair};
+use common::{Flash, app_image, app_segments, apply_in_slices, finish_image, real_pair};
 use proptest::prelude::*;
 use rootcast_patch::{Decoder, MAX_SNAPSHOT_BYTES, Options, create, image_hash};
 
@@ -11,6 +11,7 @@ const ROOM: u32 = 4 << 20;
 
 fn round_trip(old: &[u8], new: &[u8], slice: usize) -> usize {
     let made = create(old, new, &Options::default()).expect("a patch");
+    assert_eq!(made.defects, 0);
     assert!(apply_in_slices(&made.patch, old, slice, ROOM).expect("it applies") == new);
     made.patch.len()
 }
@@ -49,7 +50,7 @@ fn without_read_back_nothing_is_read_back() {
     assert!(!rootcast_patch::PatchHeader::parse(&made.patch).expect("header").reads_back);
     let mut decoder = Decoder::new([0; 32], ROOM);
     let mut out = vec![0; image.len()];
-    let progress = decoder.decode(&made.patch, &mut &[][..], &mut out).expect("it applies");
+    let progress = decoder.decode(&made.patch, &mut &[][..], &mut out, 0).expect("it applies");
     assert_eq!((progress.produced, progress.done, out == image), (image.len(), true, true));
 }
 
@@ -71,7 +72,7 @@ fn a_decoder_saved_after_each_page_goes_on_in_another_one() {
         let done = loop {
             let input = &patch[decoder.patch_position() as usize..];
             let input = &input[..input.len().min(33)];
-            let progress = decoder.decode(input, &mut flash, &mut page[filled..]).expect("it applies");
+            let progress = decoder.decode(input, &mut flash, &mut page, filled).expect("it applies");
             filled += progress.produced;
             if progress.done || filled == page.len() {
                 break progress.done;
@@ -121,7 +122,7 @@ fn a_saved_state_does_not_outgrow_the_slot_of_who_takes_it_up() {
     let new = app_image(5, 300, None);
     let patch = create(&[], &new, &Options::default()).expect("a patch").patch;
     let mut decoder = Decoder::new([0; 32], ROOM);
-    decoder.decode(&patch, &mut &[][..], &mut [0; 100]).expect("the beginning");
+    decoder.decode(&patch, &mut &[][..], &mut [0; 100], 0).expect("the beginning");
     let mut saved = vec![0; MAX_SNAPSHOT_BYTES];
     let len = decoder.save(&mut saved).expect("room");
     for (limit, result) in
@@ -198,8 +199,13 @@ fn edited(mut file: Vec<u8>, edits: &[Edit]) -> Vec<u8> {
     file
 }
 
+/// Cases of each property: as many as usual, or as the environment says for a long run.
+fn cases(usual: u32) -> u32 {
+    std::env::var("ROOTCAST_PATCH_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(48), ..ProptestConfig::default() })]
 
     #[test]
     fn edited_images_come_back_whole(
@@ -210,6 +216,27 @@ proptest! {
         let old = app_image(chip, 150, None);
         let new = edited(old.clone(), &edits);
         round_trip(&old, &new, slice);
+    }
+
+    /// As a linker leaves it: whatever changed in the segments, table, checksum and hash are right again. None of
+    /// them may need the way out, a patch between plain bytes.
+    #[test]
+    fn images_with_edited_segments_are_understood_and_come_back_whole(
+        chip in prop::sample::select(vec![0u16, 5, 9, 0xFFFE]),
+        data_edits in prop::collection::vec(edit(), 0..6),
+        code_edits in prop::collection::vec(edit(), 0..10),
+        slice in 1..5000usize,
+    ) {
+        let mut segments = app_segments(chip, 150, None);
+        let old = finish_image(chip, &segments);
+        for ((_, data), edits) in segments.iter_mut().zip([data_edits, code_edits]) {
+            *data = edited(std::mem::take(data), &edits);
+            data.resize(data.len().next_multiple_of(4), 0);
+        }
+        let new = finish_image(chip, &segments);
+        let made = create(&old, &new, &Options::default()).expect("a patch");
+        prop_assert!(apply_in_slices(&made.patch, &old, slice, ROOM).expect("it applies") == new);
+        prop_assert_eq!(made.defects, 0);
     }
 
     #[test]

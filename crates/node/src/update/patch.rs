@@ -52,7 +52,11 @@ impl Updater {
         job.received = 0;
         let limit = self.layout.staging.map_or(0, |(_, slot)| slot.size);
         let base = running.map_or([0; 32], |running| running.hash.0);
-        self.reading = Reading::Patch(Decoder::new(base, limit));
+        // Started where it is: it is too large for a stack.
+        self.reading = Reading::Patch(Decoder::IDLE);
+        if let Reading::Patch(decoder) = &mut self.reading {
+            decoder.start(base, limit);
+        }
     }
 
     pub(super) fn on_patch_data<P: Platform>(
@@ -65,8 +69,8 @@ impl Updater {
             let Reading::Patch(decoder) = &mut self.reading else { return Ok(()) };
             let mut images =
                 Images { flash: context.platform.flash(), old: self.layout.running_region, new: slot };
-            let room = self.page.get_mut(self.page_fill..).unwrap_or_default();
-            let progress = decoder.decode(bytes, &mut images, room).map_err(|error| patch_failure(&error))?;
+            let progress = decoder.decode(bytes, &mut images, &mut self.page, self.page_fill);
+            let progress = progress.map_err(|error| patch_failure(&error))?;
             bytes = bytes.get(progress.consumed..).unwrap_or_default();
             self.page_fill += progress.produced;
             if let Some(job) = &mut self.job {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::vec;
 use std::vec::Vec;
 
-use crate::map::{AddressMap, MAP_ENTRIES};
+use crate::map::MAP_ENTRIES;
 use crate::space::{OUTSIDE, Space};
 use crate::walk::{Command, Source};
 
@@ -28,7 +28,7 @@ pub(super) fn fit(
     commands: &[Command],
     old: Option<&Space>,
     new: Option<&Space>,
-) -> AddressMap {
+) -> Vec<(u32, u32)> {
     let mut sightings = Vec::new();
     for k in commands {
         if let Source::Old(from) = k.source {
@@ -55,13 +55,7 @@ pub(super) fn fit(
     loop {
         let entries = cheapest(&sightings, price);
         if entries.len() <= MAP_ENTRIES {
-            let mut map = AddressMap::new();
-            for (i, (from, shift)) in entries.into_iter().enumerate() {
-                map.from[i] = from;
-                map.shift[i] = shift;
-                map.count += 1;
-            }
-            return map;
+            return entries;
         }
         price += price / 4;
     }

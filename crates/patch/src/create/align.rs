@@ -14,9 +14,14 @@ use super::progress::Progress;
 use crate::walk::{BACK, Command, Source};
 
 /// Costs in 1/16 bit, found by measurement (see docs/patch-format.md).
-const ENTER_NEW: u32 = 16 * 8;
 const MISFIT: u32 = 120;
 const BLANK_DIFFERS: u32 = 24;
+/// In a copy of the new image nothing moves: what differs has to be said.
+const MADE_DIFFERS: u32 = 60;
+/// Cost of a change to a place in the new image, before that of its distance; and bytes of a string looked up there.
+const MADE_SWITCH: u32 = 16 * 12;
+const MADE_KEY: usize = 4;
+const MADE_MISFIT: u32 = 130;
 /// States this much dearer than the best are dropped.
 const HOPELESS: u32 = 16 * 44;
 /// A state is not questioned while so many bytes ahead fit.
@@ -34,16 +39,24 @@ pub(super) struct Tuning {
     key: usize,
     /// Cost of a change to another place, before that of its distance.
     switch: u32,
-    /// Cost of a new byte.
+    /// Cost of a change to new bytes, and of each of them.
+    enter_new: u32,
     new_byte: u32,
 }
 
+/// Without an old image.
+const ALONE: [Tuning; 1] = [Tuning { key: 7, switch: 0, enter_new: 16 * 4, new_byte: 84 }];
+
 /// Tried in turn; the smallest patch wins.
-pub(super) const TUNINGS: [Tuning; 4] = [
-    Tuning { key: 7, switch: 16 * 21, new_byte: 92 },
-    Tuning { key: 6, switch: 16 * 22, new_byte: 92 },
-    Tuning { key: 8, switch: 16 * 27, new_byte: 100 },
-    Tuning { key: 8, switch: 16 * 24, new_byte: 88 },
+pub(super) fn tunings(old: &[u8]) -> &'static [Tuning] {
+    if old.is_empty() { &ALONE } else { &TUNINGS }
+}
+
+const TUNINGS: [Tuning; 4] = [
+    Tuning { key: 7, switch: 16 * 21, enter_new: 16 * 8, new_byte: 92 },
+    Tuning { key: 6, switch: 16 * 22, enter_new: 16 * 8, new_byte: 92 },
+    Tuning { key: 8, switch: 16 * 27, enter_new: 16 * 8, new_byte: 100 },
+    Tuning { key: 8, switch: 16 * 24, enter_new: 16 * 8, new_byte: 88 },
 ];
 /// Places tried for each string, and of these kept.
 const TRIES: usize = 64;
@@ -178,6 +191,34 @@ impl Index {
         }
     }
 
+    /// Shifts to the places (counted from `base`) where most bytes equal those from `n` on, `key` or more.
+    fn best_places(
+        &self,
+        places: &Places<'_>,
+        n: usize,
+        base: usize,
+        key: usize,
+        score: impl Fn(usize, i64) -> usize,
+    ) -> impl Iterator<Item = i64> {
+        let mut kept = [(0usize, 0i64); KEPT];
+        let mut at = self.head[Self::slot(&places.new_normal.bytes[n..n + key])];
+        for _ in 0..TRIES {
+            if at == u32::MAX {
+                break;
+            }
+            let length = places.common(base + at as usize, n);
+            if length >= key {
+                let shift = (base + at as usize) as i64 - n as i64;
+                let score = score(length, shift);
+                if let Some(worst) = kept.iter_mut().min_by_key(|k| k.0).filter(|k| k.0 < score) {
+                    *worst = (score, shift);
+                }
+            }
+            at = self.previous[at as usize];
+        }
+        kept.into_iter().filter(|k| k.0 > 0).map(|k| k.1)
+    }
+
     fn slot(key: &[u8]) -> usize {
         let mut bytes = [0; 8];
         bytes[..key.len()].copy_from_slice(key);
@@ -193,7 +234,9 @@ struct Path {
 impl Path {
     fn find(places: &Places<'_>, progress: &Progress<'_>) -> Vec<Command> {
         let (old_len, new_len) = (places.old.len(), places.new.len());
-        let Tuning { key, new_byte, .. } = places.tuning;
+        let Tuning { key, enter_new, new_byte, .. } = places.tuning;
+        // Beside an old image, short strings of the new one lead away from it.
+        let made_key = if old_len > 0 { key } else { MADE_KEY };
         let mut old_index = Index::new(old_len);
         (0..old_len).for_each(|i| old_index.add(&places.old_normal.bytes, i, key));
         let mut new_index = Index::new(if places.read_back { new_len } else { 0 });
@@ -211,15 +254,15 @@ impl Path {
                 progress.add(PASSES * TELL_EVERY as u64);
             }
             if places.read_back && n >= BACK as usize {
-                new_index.add(&places.new_normal.bytes, n - BACK as usize, key);
+                new_index.add(&places.new_normal.bytes, n - BACK as usize, made_key);
             }
             let best = path.best();
-            if n + key <= new_len && (!fits(best, n, places) || n - looked > LOOK_EVERY) {
+            if n + key.max(made_key) <= new_len && (!fits(best, n, places) || n - looked > LOOK_EVERY) {
                 looked = n;
-                path.look_up(&old_index, best, n, 0, places);
-                path.look_up(&new_index, best, n, old_len, places);
+                path.look_up_old(&old_index, best, n, places);
+                path.look_up_made(&new_index, best, n, made_key, places);
             }
-            path.change(best, None, ENTER_NEW, n);
+            path.change(best, None, enter_new, n);
             for state in &mut path.states {
                 let Some(shift) = state.shift else {
                     state.cost += new_byte;
@@ -230,9 +273,16 @@ impl Path {
                 state.cost += match places.normal(place) {
                     Some(_) if at_seam => HOPELESS * 4,
                     Some(byte) if byte == places.new_normal.bytes[n] => {
-                        if places.byte(place) == places.new[n] { 0 } else { BLANK_DIFFERS }
+                        if places.byte(place) == places.new[n] {
+                            0
+                        } else if place < old_len {
+                            BLANK_DIFFERS
+                        } else {
+                            MADE_DIFFERS
+                        }
                     }
-                    Some(_) => MISFIT,
+                    Some(_) if place < old_len => MISFIT,
+                    Some(_) => MADE_MISFIT,
                     None => HOPELESS * 4,
                 };
             }
@@ -269,29 +319,26 @@ impl Path {
         }
     }
 
-    /// Offers the best places in an index, which begins at place `base`.
-    fn look_up(&mut self, index: &Index, best: State, n: usize, base: usize, places: &Places<'_>) {
-        let mut kept = [(0usize, 0i64); KEPT];
-        let mut at = index.head[Index::slot(&places.new_normal.bytes[n..n + places.tuning.key])];
-        for _ in 0..TRIES {
-            if at == u32::MAX {
-                break;
-            }
-            let length = places.common(base + at as usize, n);
-            if length >= places.tuning.key {
-                let shift = (base + at as usize) as i64 - n as i64;
-                let score = length * 8 + 40 - far(best, shift) as usize;
-                if let Some(worst) = kept.iter_mut().min_by_key(|k| k.0).filter(|k| k.0 < score) {
-                    *worst = (score, shift);
-                }
-            }
-            at = index.previous[at as usize];
+    /// Offers the best places of the old image.
+    fn look_up_old(&mut self, index: &Index, best: State, n: usize, places: &Places<'_>) {
+        let key = places.tuning.key;
+        let score = |length: usize, shift: i64| length * 8 + 40 - far(best, shift) as usize;
+        for shift in index.best_places(places, n, 0, key, score) {
+            self.change(best, Some(shift), places.tuning.switch + far(best, shift) * 8, n);
         }
-        for (score, shift) in kept {
-            if score > 0 {
-                let far = if base == 0 { far(best, shift) } else { 18 };
-                self.change(best, Some(shift), places.tuning.switch + far * 8, n);
-            }
+    }
+
+    /// Offers the best places of what is made of the new image, found by `key` bytes.
+    fn look_up_made(&mut self, index: &Index, best: State, n: usize, key: usize, places: &Places<'_>) {
+        let old_len = places.old.len();
+        // A copy says how far beyond what can be read back it goes.
+        let bits = |shift: i64| {
+            let reach = n as i64 - i64::from(BACK) + old_len as i64;
+            64 - (reach - (n as i64 + shift)).max(0).leading_zeros()
+        };
+        let score = |length: usize, shift: i64| (length * 16 + 128).saturating_sub(bits(shift) as usize * 4);
+        for shift in index.best_places(places, n, old_len, key, score) {
+            self.change(best, Some(shift), MADE_SWITCH + bits(shift) * 16, n);
         }
     }
 

@@ -37,8 +37,10 @@ pub fn explain(patch: &[u8], old: &[u8]) -> Result<Explanation, PatchError> {
     header.check_base(&image_hash(old))?;
     let mut body = patch.get(usize::from(header.header_len)..).unwrap_or(&[]);
     body = body.get(..header.body_len as usize).ok_or(PatchError::Truncated)?;
-    let mut coder = Accountant { inner: RangeDecoder::new(), spent: [0.0; 8], to: 0, misses: 0 };
-    let mut walker = Box::new(Walker::new(header.new_len));
+    let mut coder = Accountant { inner: RangeDecoder::IDLE, spent: [0.0; 8], to: 0, misses: 0 };
+    coder.inner.start();
+    let mut walker = Box::new(Walker::IDLE);
+    walker.start(header.new_len);
     walker.reads_back = header.reads_back;
     let mut made = Vec::new();
     let mut begun = false;
@@ -72,7 +74,7 @@ pub fn explain(patch: &[u8], old: &[u8]) -> Result<Explanation, PatchError> {
         spent,
         copies,
         new_bytes,
-        map_entries: usize::from(walker.map.count),
+        map_entries: usize::from(walker.pool.count),
         misses: coder.misses,
         made,
     })

@@ -8,7 +8,6 @@ use std::vec::Vec;
 use crate::coder::{Account, Coder, RangeEncoder};
 use crate::digest::Sha256;
 use crate::header::{ID_BYTES, PatchHeader};
-use crate::map::AddressMap;
 use crate::space::{MAX_IMAGE_BYTES, Space};
 use crate::walk::{Command, Guide, SPAN, STEP_OUTPUT, Setup, Source, Walker};
 use crate::{OldImage, OldImageError, PatchError};
@@ -77,6 +76,10 @@ pub struct Created {
     pub new_bytes: usize,
     /// Entries of the address map.
     pub map_entries: usize,
+    /// Whether the new file was taken for an app image, with segments and code.
+    pub understood: bool,
+    /// Ways tried whose patch did not make the new file: each is a defect of this crate, not of this patch.
+    pub defects: usize,
 }
 
 /// The hash that names an image: ESP-IDF's validation hash of an app image, SHA-256 of any other file.
@@ -131,12 +134,52 @@ pub fn create_with_progress(
             return Err(CreateError::TooLarge { length: file.len() });
         }
     }
-    let old_space = space_of(old).filter(|_| options.understand_code);
-    let new_space = space_of(new).filter(|_| options.understand_code);
+    let mut made = best_alignment(old, new, options, tell);
+    let is_large = |made: &Result<Created, CreateError>, part: usize| {
+        made.as_ref().map_or(true, |made| made.patch.len() > new.len() / part)
+    };
+    // Where little of the old image is left, what is known of code may mislead, and so may the old image.
+    if options.understand_code && (made.is_err() || !old.is_empty() && is_large(&made, MISLED)) {
+        let plain = Options { understand_code: false, ..*options };
+        made = smaller(made, best_alignment(old, new, &plain, tell));
+    }
+    if !old.is_empty() && is_large(&made, UNRELATED) {
+        made = smaller(made, best_alignment(&[], new, options, tell));
+    }
+    made
+}
+
+/// Patches larger than the new image by so many parts of it: other ways are tried.
+const MISLED: usize = 8;
+const UNRELATED: usize = 4;
+
+fn smaller(
+    one: Result<Created, CreateError>,
+    other: Result<Created, CreateError>,
+) -> Result<Created, CreateError> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => {
+            let defects = one.defects + other.defects;
+            let smaller = if other.patch.len() < one.patch.len() { other } else { one };
+            Ok(Created { defects, ..smaller })
+        }
+        (Err(_), Ok(made)) | (Ok(made), Err(_)) => Ok(Created { defects: made.defects + 1, ..made }),
+        (Err(_), Err(error)) => Err(error),
+    }
+}
+
+/// The smallest patch of several alignments.
+fn best_alignment(
+    old: &[u8],
+    new: &[u8],
+    options: &Options,
+    tell: &(dyn Fn(f32) + Sync),
+) -> Result<Created, CreateError> {
+    let understood = |image| space_of(image).filter(|space| options.understand_code && space.is_regular());
+    let (old_space, new_space) = (understood(old), understood(new));
     let setup = Setup {
         computes_tail: new_space.as_ref().is_some_and(|s| has_regular_tail(new, s)),
         fresh_elf_hash: new_space.is_some() && new.len() >= 208 && old.get(176..208) != new.get(176..208),
-        map: AddressMap::new(),
         old: old_space,
         new: new_space,
     };
@@ -147,12 +190,10 @@ pub fn create_with_progress(
         // Sent in any case: no reason to break a copy.
         new_normal.bytes[176..208].copy_from_slice(&old_normal.bytes[176..208]);
     }
-    // Without an old image the search is long and the differences are small.
-    let tries = if old.is_empty() { 1 } else { align::TUNINGS.len() };
-    let passes = tries as u64 * (align::PASSES + WALKS);
+    let tunings = align::tunings(old);
+    let passes = tunings.len() as u64 * (align::PASSES + WALKS);
     let progress = Progress::new(passes * new.len() as u64, tell);
     let attempt = |tuning| {
-        let mut setup = setup.clone();
         let places = align::Places::new(old, new, &old_normal, &new_normal, options.read_back, tuning);
         let mut commands = align::commands(&places, &progress);
         if setup.computes_tail
@@ -160,37 +201,36 @@ pub fn create_with_progress(
         {
             through_the_tail(&mut commands, space.data_end(), space.image_len());
         }
-        encode(old, new, &commands, &mut setup, &progress)
+        encode(old, new, &commands, &setup, &progress)
     };
     // The first of the smallest, whichever thread is done first: the same patch every time.
     let made = std::thread::scope(|scope| {
-        let tunings = align::TUNINGS.into_iter().take(tries);
-        let attempts: Vec<_> = tunings.map(|tuning| scope.spawn(move || attempt(tuning))).collect();
+        let attempts: Vec<_> = tunings.iter().map(|&tuning| scope.spawn(move || attempt(tuning))).collect();
         attempts
             .into_iter()
             .map(|it| it.join().unwrap_or_else(|panic| resume_unwind(panic)))
             .collect::<Vec<_>>()
     });
     let mut failed = CreateError::DoesNotApply(PatchError::Corrupt("nothing was tried"));
+    let mut defects = 0;
     let mut usable = Vec::new();
     for made in made {
         match made {
             Ok(made) => usable.push(made),
-            Err(error) => failed = error,
+            Err(error) => {
+                failed = error;
+                defects += 1;
+            }
         }
     }
     usable.sort_by_key(|made| made.patch.len());
     for made in usable {
         match apply(&made.patch, old) {
-            Ok(result) if result == new => return Ok(made),
+            Ok(result) if result == new => return Ok(Created { defects, ..made }),
             Ok(_) => failed = CreateError::DoesNotApply(PatchError::Corrupt("the result differs")),
             Err(error) => failed = CreateError::DoesNotApply(error),
         }
-    }
-    if options.understand_code {
-        // Whatever confused the understanding of code: as plain bytes, any two files have a patch.
-        let plain = Options { understand_code: false, ..*options };
-        return create_with_progress(old, new, &plain, tell);
+        defects += 1;
     }
     Err(failed)
 }
@@ -207,7 +247,7 @@ fn encode(
     old: &[u8],
     new: &[u8],
     commands: &[Command],
-    setup: &mut Setup,
+    setup: &Setup,
     progress: &Progress<'_>,
 ) -> Result<Created, CreateError> {
     let walk = |guide: &Guide<'_>| {
@@ -219,17 +259,16 @@ fn encode(
     let all_dirty = vec![true; spans(new)];
 
     // First walk: which references went where.
-    setup.map = AddressMap::new();
-    let guide = Guide { new, commands, dirty: &all_dirty, setup: Some(setup) };
+    let guide = Guide { new, commands, dirty: &all_dirty, setup: Some(setup), map: &[] };
     let (listener, _) = walk(&guide)?;
-    setup.map = addresses::fit(&listener.references, commands, setup.old.as_ref(), setup.new.as_ref());
+    let map = addresses::fit(&listener.references, commands, setup.old.as_ref(), setup.new.as_ref());
 
     // Second walk: which spans are as predicted.
-    let guide = Guide { new, commands, dirty: &all_dirty, setup: Some(setup) };
+    let guide = Guide { new, commands, dirty: &all_dirty, setup: Some(setup), map: &map };
     let (listener, _) = walk(&guide)?;
 
     // Third walk: the bits.
-    let guide = Guide { new, commands, dirty: &listener.dirty, setup: Some(setup) };
+    let guide = Guide { new, commands, dirty: &listener.dirty, setup: Some(setup), map: &map };
     let (encoder, walker) = self::walk(old, &guide, RangeEncoder::new())?;
     progress.add(new.len() as u64);
     let spent = Account::NAMES
@@ -261,7 +300,9 @@ fn encode(
         spent,
         copies: commands.iter().filter(|k| k.source != Source::New).count(),
         new_bytes: commands.iter().filter(|k| k.source == Source::New).map(|k| k.len as usize).sum(),
-        map_entries: usize::from(setup.map.count),
+        map_entries: map.len(),
+        understood: setup.new.is_some(),
+        defects: 0,
     })
 }
 
@@ -278,9 +319,9 @@ pub fn apply(patch: &[u8], old: &[u8]) -> Result<Vec<u8>, PatchError> {
         let (done, rest) = made.split_at_mut(to);
         let mut images = InMemory { old, made: done };
         let input = patch.get(from..).unwrap_or(&[]);
-        // Page by page, as a node does it: only whole pages can be read back.
+        // Page by page, as a node does it.
         let room = rest.len().min(4096);
-        let progress = decoder.decode(input, &mut images, rest.get_mut(..room).unwrap_or_default())?;
+        let progress = decoder.decode(input, &mut images, rest.get_mut(..room).unwrap_or_default(), 0)?;
         from += progress.consumed;
         to += progress.produced;
         if progress.done {
@@ -304,14 +345,14 @@ impl OldImage for InMemory<'_> {
     }
 
     fn read_back(&mut self, offset: u32, buf: &mut [u8]) -> Result<(), OldImageError> {
-        let whole = self.made.len() & !4095;
-        let mut made = self.made.get(..whole).unwrap_or(&[]);
+        let mut made = self.made;
         made.read(offset, buf)
     }
 }
 
 fn walk<C: Coder>(old: &[u8], guide: &Guide<'_>, mut coder: C) -> Result<(C, Walker), CreateError> {
-    let mut walker = std::boxed::Box::new(Walker::new(guide.new.len() as u32));
+    let mut walker = std::boxed::Box::new(Walker::IDLE);
+    walker.start(guide.new.len() as u32);
     let mut out = [0; STEP_OUTPUT];
     walker.reads_back = guide.commands.iter().any(|k| matches!(k.source, Source::Made(_)));
     let mut source = InMemory { old, made: guide.new };

@@ -30,6 +30,8 @@ impl Normal {
                 starts[at + 1..at + len].fill(false);
                 let mask: u64 = match token.kind {
                     Kind::Pointer | Kind::OddPointer => 0xFC00_0000,
+                    Kind::RelativePointer => 0xFF00_0000,
+                    Kind::BackPointer => 0xFFFF_0000,
                     Kind::XtLiteral => 0xFF,
                     Kind::XtCall | Kind::XtJump => 0x3F,
                     Kind::RvJal | Kind::RvUpper => 0xFFF,

@@ -14,6 +14,10 @@ pub(crate) enum Kind {
     Pointer,
     /// A 32-bit address at an odd place, as in unwind tables.
     OddPointer,
+    /// RISC-V unwind tables: the distance from the word itself to a function or to its exception table.
+    RelativePointer,
+    /// RISC-V unwind tables: the distance from the word back to the common entry.
+    BackPointer,
     /// Xtensa `l32r`.
     XtLiteral,
     /// Xtensa `call0/4/8/12`.
@@ -51,14 +55,15 @@ impl Kind {
             Self::XtCall | Self::RvJal | Self::RvPairI | Self::RvPairS => 4,
             Self::XtJump | Self::RvJumpCompressed => 5,
             Self::RvUpper => 7,
-            Self::OddPointer => 8,
+            Self::OddPointer | Self::RelativePointer => 8,
+            Self::BackPointer => 9,
             _ => 6,
         }
     }
 }
 
 /// Classes of tokens.
-pub(crate) const CLASSES: usize = 9;
+pub(crate) const CLASSES: usize = 10;
 
 pub(crate) fn sign_extend(value: u32, bits: u32) -> u32 {
     (((value << (32 - bits)) as i32) >> (32 - bits)) as u32

@@ -15,8 +15,7 @@ impl OldImage for Flash {
     }
 
     fn read_back(&mut self, offset: u32, buf: &mut [u8]) -> Result<(), OldImageError> {
-        let whole = self.slot.len() & !4095;
-        self.slot[..whole].as_ref().read(offset, buf)
+        self.slot.as_slice().read(offset, buf)
     }
 }
 
@@ -29,7 +28,7 @@ pub fn apply_in_slices(patch: &[u8], old: &[u8], slice: usize, limit: u32) -> Re
     let mut from = 0;
     loop {
         let input = &patch[from..patch.len().min(from + slice)];
-        let progress = decoder.decode(input, &mut flash, &mut page[filled..])?;
+        let progress = decoder.decode(input, &mut flash, &mut page, filled)?;
         from += progress.consumed;
         filled += progress.produced;
         assert!(flash.slot.len() + filled <= limit as usize, "more than allowed was made");
@@ -46,8 +45,13 @@ pub fn apply_in_slices(patch: &[u8], old: &[u8], slice: usize, limit: u32) -> Re
     }
 }
 
-/// A valid app image with code, data and pointers, which `seed` and `extra` functions vary.
+/// A valid app image with code, data and pointers; `extra_at` puts one more function before that one.
 pub fn app_image(chip: u16, functions: usize, extra_at: Option<usize>) -> Vec<u8> {
+    finish_image(chip, &app_segments(chip, functions, extra_at))
+}
+
+/// The segments of such an image: load address and data.
+pub fn app_segments(chip: u16, functions: usize, extra_at: Option<usize>) -> Vec<(u32, Vec<u8>)> {
     let riscv = chip == 5;
     let (rodata_at, text_at) =
         if riscv { (0x3C0C_0020u32, 0x4200_0020u32) } else { (0x3F40_0020, 0x400D_0020) };
@@ -96,7 +100,33 @@ pub fn app_image(chip: u16, functions: usize, extra_at: Option<usize>) -> Vec<u8
         rodata.extend(start.to_le_bytes());
         rodata.extend(b"name of a thing\0");
     }
-    finish_image(chip, &[(rodata_at, rodata), (text_at, text)])
+    if riscv {
+        unwind_table(&mut rodata, rodata_at, &starts);
+    }
+    vec![(rodata_at, rodata), (text_at, text)]
+}
+
+/// An `.eh_frame` as compilers write it: a common entry, then one for each function, every third with an exception
+/// table.
+fn unwind_table(rodata: &mut Vec<u8>, rodata_at: u32, functions: &[u32]) {
+    let common = rodata.len() as u32;
+    rodata.extend([0x10, 0, 0, 0, 0, 0, 0, 0, 1, 0x7A, 0x52, 0, 1, 0x7C, 1, 0x1B, 0x0C, 2, 0, 0]);
+    for (i, function) in functions.iter().enumerate() {
+        let has_table = i % 3 == 0;
+        rodata.extend(if has_table { 0x14u32 } else { 0x10 }.to_le_bytes());
+        let here = rodata.len() as u32;
+        rodata.extend((here - common).to_le_bytes());
+        rodata.extend(function.wrapping_sub(rodata_at + here + 4).to_le_bytes());
+        rodata.extend(0x20u32.to_le_bytes());
+        if has_table {
+            rodata.push(4);
+            let table = rodata_at + 8 * i as u32;
+            rodata.extend(table.wrapping_sub(rodata_at + here + 13).to_le_bytes());
+            rodata.extend([0x42, 0x0E, 0x10]);
+        } else {
+            rodata.extend([0, 0x42, 0x0E, 0x10]);
+        }
+    }
 }
 
 /// Header, segments, checksum and hash around the given data.

@@ -2,8 +2,6 @@
 #![no_std]
 #![no_main]
 
-use core::mem::MaybeUninit;
-
 use rootcast_patch::{Decoder, OldImage, OldImageError};
 use size_probe::{input, input_byte, input_word, output, output_bytes};
 
@@ -22,17 +20,17 @@ impl OldImage for Flash {
 }
 
 /// Where the decoder lives: static, so that the linker counts it.
-static mut DECODER: MaybeUninit<Decoder> = MaybeUninit::uninit();
+static mut DECODER: Decoder = Decoder::IDLE;
 
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
     // SAFETY: one thread, one reference.
     let decoder = unsafe { &mut *(&raw mut DECODER) };
-    let decoder = decoder.write(Decoder::new([input_byte(); 32], input_word()));
+    decoder.start([input_byte(); 32], input_word());
     let (mut piece, mut made) = ([0; 64], [0; 64]);
     loop {
         input(&mut piece);
-        match decoder.decode(&piece, &mut Flash, &mut made) {
+        match decoder.decode(&piece, &mut Flash, &mut made, 0) {
             Ok(progress) => {
                 output(progress.consumed as u32);
                 output_bytes(made.get(..progress.produced).unwrap_or_default());

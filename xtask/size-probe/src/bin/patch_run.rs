@@ -12,7 +12,6 @@
 #![no_main]
 
 use core::arch::{asm, global_asm};
-use core::mem::MaybeUninit;
 use core::slice;
 
 use rootcast_patch::{Decoder, OldImage, OldImageError, PatchError, PatchHeader};
@@ -50,7 +49,7 @@ unsafe extern "C" {
     static stack_end: u32;
 }
 
-static mut DECODER: MaybeUninit<Decoder> = MaybeUninit::uninit();
+static mut DECODER: Decoder = Decoder::IDLE;
 static mut PAGE: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 
 struct Images {
@@ -100,12 +99,12 @@ fn apply(old: &'static [u8], mut patch: &[u8]) -> Result<usize, PatchError> {
     base[..8].copy_from_slice(&header.base);
     // SAFETY: one thread, called once.
     let (decoder, page) = unsafe { (&mut *(&raw mut DECODER), &mut *(&raw mut PAGE)) };
-    let decoder = decoder.write(Decoder::new(base, SLOT_BYTES as u32));
+    decoder.start(base, SLOT_BYTES as u32);
     let mut images = Images { old, written: 0 };
     let mut filled = 0;
     loop {
         let piece = patch.get(..PIECE_BYTES).unwrap_or(patch);
-        let progress = decoder.decode(piece, &mut images, &mut page[filled..])?;
+        let progress = decoder.decode(piece, &mut images, page, filled)?;
         patch = patch.get(progress.consumed..).unwrap_or_default();
         filled += progress.produced;
         if filled == PAGE_BYTES || progress.done {
