@@ -124,6 +124,19 @@ fn patches_are_made_for_those_they_fit() {
 }
 
 #[test]
+fn images_are_packed_for_nodes_without_a_patch() {
+    let folder = folder();
+    let folder = folder.path();
+    let made = create(folder, &["switch.bin:switch", "--packed"]);
+    let packed = &made["variants"][0]["patches"][0];
+    let file = fs::read(folder.join(packed["file"].as_str().unwrap())).unwrap();
+    let image = fs::read(folder.join("switch.bin")).unwrap();
+    assert!(file.len() < image.len() && packed["size"] == file.len(), "{made}");
+    assert!(rootcast_patch::apply(&file, &[]).unwrap() == image);
+    succeeds(folder, &VERIFY);
+}
+
+#[test]
 fn what_nodes_would_not_take_is_not_called_right() {
     let folder = folder();
     let folder = folder.path();

@@ -246,10 +246,16 @@ fn a_node_that_requires_releases_refuses_a_bare_image() {
 
 /// A release of `new` with a patch from `old`, as files of a server.
 fn patched(key: &SigningKey, old: &[u8], new: &[u8]) -> Server {
+    let from = rootcast_image::ImageHash(rootcast_patch::image_hash(old));
     let patch = rootcast_patch::create(old, new, &rootcast_patch::Options::default()).unwrap().patch;
+    with_patch(key, from, patch, new)
+}
+
+/// A release of `new` with this patch.
+fn with_patch(key: &SigningKey, from: rootcast_image::ImageHash, patch: Vec<u8>, new: &[u8]) -> Server {
     let mut spec = spec(1, &[(class(ChipId::ESP32C3, None), new)]);
     spec.variants[0].patches.push(PatchSpec {
-        from: rootcast_image::ImageHash(rootcast_patch::image_hash(old)),
+        from,
         uri: "patch".to_owned(),
         sha256: Sha256::digest(&patch).into(),
         size: patch.len() as u32,
@@ -271,6 +277,9 @@ fn a_node_that_runs_the_base_takes_the_patch_and_any_other_the_full_image() {
     assert_eq!(by_patch.server.requests.len(), 2, "{:?}", by_patch.server.requests);
     let fetched = by_patch.published.iter().rev().find(|message| message["state"] == "installed").unwrap();
     assert!(fetched["bytes"].as_u64().unwrap() < 20_000, "{fetched}");
+    let detail = fetched["detail"].as_str().unwrap();
+    let length = by_patch.server.patch.as_ref().map(Vec::len).unwrap();
+    assert_eq!(detail, format!("made from a patch of {length} bytes"));
 
     let mut by_image = Lone::with_settings(&image("0.9.9", 100_000), trusting(&key));
     by_image.server = server;
@@ -314,6 +323,25 @@ fn an_interrupted_patch_is_applied_again_without_rewriting_what_is_right() {
     lone.restart(ResetReason::PowerOn);
     lone.settle(60_000);
     assert_eq!(lone.version(), "1.0.1", "{:?}", lone.reports());
+}
+
+#[test]
+fn a_node_that_no_patch_fits_takes_the_compressed_image_of_a_release() {
+    let (key, new) = (key(), image("1.0.1", 201_000));
+    let packed = rootcast_patch::create(&[], &new, &rootcast_patch::Options::default()).unwrap().patch;
+    let good = with_patch(&key, rootcast_image::ImageHash([0; 32]), packed, &new);
+    let mut flipped = good.clone();
+    let middle = flipped.patch.as_ref().unwrap().len() / 2;
+    flipped.patch.as_mut().unwrap()[middle] ^= 0x55;
+    for (server, last) in [(good, "GET /patch "), (flipped, "GET /app-esp32c3.bin ")] {
+        let mut lone = Lone::with_settings(&image("0.9.9", 100_000), trusting(&key));
+        lone.server = server;
+        lone.join();
+        lone.trigger(TRIGGER);
+        lone.settle(60_000);
+        assert_eq!(lone.version(), "1.0.1", "{last}: {:?}", lone.reports());
+        assert!(lone.server.requests.last().unwrap().starts_with(last), "{:?}", lone.server.requests);
+    }
 }
 
 #[test]

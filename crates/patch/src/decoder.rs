@@ -49,8 +49,9 @@ const START: u8 = 2;
 const WALK: u8 = 3;
 const CHECKED: u8 = 4;
 
-/// The decoder's memory stays under this, whatever the patch.
-pub const MAX_DECODER_BYTES: usize = 16 * 1024;
+/// The decoder's memory stays under this, whatever the patch: with the 1,500 bytes of stack that it was measured to
+/// take on riscv32imc (`cargo xtask bench delta`), it is 16 KiB.
+pub const MAX_DECODER_BYTES: usize = 16 * 1024 - 1500;
 const _: () = assert!(core::mem::size_of::<Decoder>() <= MAX_DECODER_BYTES);
 
 /// The caller's images, and before them what is on the page under way.

@@ -3,7 +3,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 2 | `RP` |
-//! | 1 | version, 1; its highest bit says that the decoder reads back what it made |
+//! | 1 | version, 2; its highest bit says that the decoder reads back what it made |
 //! | 8 | first bytes of the old image's hash; zeros: no old image is needed |
 //! | 8 | first bytes of the SHA-256 of the whole new file |
 //! | 1–4 | length of the new file, LEB128 |
@@ -21,7 +21,7 @@ use crate::space::MAX_IMAGE_BYTES;
 /// First bytes of every patch.
 pub const MAGIC: [u8; 2] = *b"RP";
 /// Version of the format.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 const READS_BACK: u8 = 0x80;
 /// Bytes of a hash kept in a patch.
 pub const ID_BYTES: usize = 8;

@@ -8,8 +8,11 @@ pub(crate) const LEARNT: usize = 64;
 
 /// Bytes of an entry: position and shift.
 const ENTRY: usize = 8;
-/// Memory that the map takes from the end and the byte model's cells from the start.
-pub(crate) const POOL_BYTES: usize = 9744;
+/// Memory that the map takes from the end and the byte model's cells from the start: what [`MAX_DECODER_BYTES`]
+/// leaves.
+///
+/// [`MAX_DECODER_BYTES`]: crate::MAX_DECODER_BYTES
+pub(crate) const POOL_BYTES: usize = 8320;
 
 /// The address map, and the cells of the byte model in what it leaves free.
 #[derive(Clone)]

@@ -50,7 +50,7 @@ impl Story {
         change(&mut node);
         let release = Release::verify(bytes, &self.record).expect("believed");
         let came = match decide(&release, &node, policy, &self.record)? {
-            Action::Install { variant, patch } => {
+            Action::Install { variant, patch, .. } => {
                 Came::Install { uri: variant.uri.into(), patch: patch.map(|it| it.uri.into()) }
             }
             Action::AlreadyRunning { .. } => Came::AlreadyRunning,

@@ -91,6 +91,9 @@ pub fn image_name(source: &Path, version: &str, chip: ChipId, file: &[u8]) -> St
 /// `app-1.2.0-esp32c3-0123abcd-from-4567cdef.patch`
 pub fn patch_name(image_name: &str, from: &[u8; 32], patch: &[u8]) -> String {
     let stem = image_name.trim_end_matches(".bin");
+    if *from == [0; 32] {
+        return format!("{stem}-packed-{}.patch", short_hash(patch));
+    }
     format!("{stem}-from-{}-{}.patch", Hex(&from[..4]), short_hash(patch))
 }
 

@@ -91,8 +91,19 @@ impl Updater {
             Journal::of(slot).note_installed(context.platform.flash(), &installed)?;
         }
         self.stage = Stage::Installed;
-        self.tell(UpdateState::Installed, context);
+        self.push(UpdateState::Installed, None, self.came_by(), context);
         Ok(())
+    }
+
+    /// How the image came, for people, where it was not simply fetched.
+    fn came_by(&self) -> Detail {
+        match (&self.reading, self.job.as_ref().map(|job| job.patch)) {
+            (Reading::Patch(decoder), Some(PatchUse::Applying)) => {
+                detail!("made from a patch of {} bytes", decoder.patch_position())
+            }
+            (_, Some(PatchUse::Failed)) => detail!("full image, the patch did not lead to it"),
+            _ => Detail::new(),
+        }
     }
 
     fn damaged(&self, error: &rootcast_image::ImageError) -> Failure {

@@ -164,7 +164,7 @@ impl Updater {
             self.trust = record;
         }
         match action {
-            Action::Install { variant, patch } => {
+            Action::Install { variant, patch, packed } => {
                 if let Some(hash) = variant.image_hash
                     && !job.trigger.force
                     && self.bad_images.holds_hash(&hash)
@@ -172,7 +172,9 @@ impl Updater {
                     return Err(Failure::refusal(ErrorCode::KnownBadImage, Detail::new()));
                 }
                 let uri = String::try_from(variant.uri).map_err(|_| ErrorCode::ReleaseUriInvalid)?;
-                let patch = patch.and_then(|patch| {
+                // From neighbours the image comes as it is.
+                let neighbours = shares(&job.trigger, context.settings) && !job.asked_neighbours;
+                let patch = patch.or(packed.filter(|_| !neighbours)).and_then(|patch| {
                     Some(PatchPlan { uri: String::try_from(patch.uri).ok()?, size: patch.size })
                 });
                 let patched = patch.is_some();
@@ -186,7 +188,7 @@ impl Updater {
                 }
                 // Reading the release was no try of its own.
                 job.tried = job.tried.saturating_sub(1);
-                if !patched && shares(&job.trigger, context.settings) && !job.asked_neighbours {
+                if !patched && neighbours {
                     self.close_stream = true;
                     self.start_sharing(context.now);
                 } else {

@@ -1,6 +1,7 @@
 //! The peers: other makers of patches, in Python's packages.
 
-use crate::places::{Pair, root, target};
+use crate::places::{Pair, read, root, target};
+use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -65,6 +66,10 @@ impl Peers {
     /// What each of them makes of the pair. For an image without an old one only those that need none.
     pub fn measure(&self, pair: &Pair) -> Vec<Peer> {
         let Some(python) = &self.python else { return Vec::new() };
+        let Ok(kept) = kept(pair) else { return Vec::new() };
+        if let Ok(text) = fs::read_to_string(&kept) {
+            return parse(&text);
+        }
         let old = if pair.old.as_os_str().is_empty() { "-".as_ref() } else { pair.old.as_os_str() };
         let output = Command::new(python).arg(here().join("peers.py")).arg(old).arg(&pair.new).output();
         let Ok(output) = output else { return Vec::new() };
@@ -72,14 +77,34 @@ impl Peers {
         if !output.status.success() {
             println!("peers: {}", String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default());
         }
-        text.lines()
-            .filter_map(|line| {
-                let mut words = line.split_whitespace();
-                let name = words.next()?.to_string();
-                Some(Peer { name, bytes: words.next()?.parse().ok()?, ms: words.next()?.parse().ok()? })
-            })
-            .collect()
+        if output.status.success()
+            && let Some(folder) = kept.parent()
+            && fs::create_dir_all(folder).is_ok()
+        {
+            let _ = fs::write(&kept, &text);
+        }
+        parse(&text)
     }
+}
+
+/// Where the peers' results for a pair are kept: they take minutes and do not change. Remove the folder to measure
+/// them again.
+fn kept(pair: &Pair) -> Result<PathBuf, String> {
+    let mut hash = Sha256::new();
+    hash.update(pair.old_bytes()?);
+    hash.update(Sha256::digest(read(&pair.new)?));
+    let name: String = hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    Ok(folder().join("measured").join(name))
+}
+
+fn parse(text: &str) -> Vec<Peer> {
+    text.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let name = words.next()?.to_string();
+            Some(Peer { name, bytes: words.next()?.parse().ok()?, ms: words.next()?.parse().ok()? })
+        })
+        .collect()
 }
 
 /// Runs a program to its end.

@@ -56,6 +56,8 @@ pub enum Action<'a> {
         variant: Variant<'a>,
         /// The patch from the image that runs.
         patch: Option<Patch<'a>>,
+        /// The whole image in compressed form, for a node that fetches it for itself.
+        packed: Option<Patch<'a>>,
     },
     /// The node runs this image already.
     AlreadyRunning {
@@ -260,8 +262,10 @@ pub fn decide<'a>(
     if uri::leaves_https(node.release_url, variant.uri) {
         return Err(Refusal::LeavesHttps);
     }
-    let patch = variant.patch_from(&node.running).filter(|it| !uri::leaves_https(node.release_url, it.uri));
-    Ok(Action::Install { variant, patch })
+    let stays = |it: &Patch<'_>| !uri::leaves_https(node.release_url, it.uri);
+    let patch = variant.patch_from(&node.running).filter(stays);
+    let packed = variant.packed().filter(stays);
+    Ok(Action::Install { variant, patch, packed })
 }
 
 /// The record of a node that has accepted this release. To be stored as one, before anything is done about it.

@@ -156,6 +156,11 @@ impl<'a> Variant<'a> {
         self.patches().find(|patch| patch.from == *running)
     }
 
+    /// The image in compressed form: a patch from nothing, for any node that fetches for itself.
+    pub fn packed(&self) -> Option<Patch<'a>> {
+        self.patch_from(&ImageHash([0; 32]))
+    }
+
     fn read_fetch_arguments(&mut self, bytes: &'a [u8]) -> Result<(), ReleaseError> {
         let mut reader = Reader::new(bytes, Part::FetchArguments);
         let mut keys = reader.map()?;

@@ -9,6 +9,7 @@ use crate::release::key::read_signer;
 use crate::release::moment::{Moment, now, rfc3339};
 use crate::size::Bytes;
 use clap::Args;
+use rootcast_image::ImageHash;
 use rootcast_trust::release::version::{Comparison, VersionMatch};
 use rootcast_trust::release::{
     DEFAULT_VENDOR_DOMAIN, KeyChange, MAX_PATCHES, Purposes, Release, TrustRecord, TrustedKey, VendorId,
@@ -77,6 +78,10 @@ pub struct Create {
     /// An older image that nodes run: they get a patch instead of the whole image. FILE or FILE:TYPE
     #[arg(long, value_name = "OLD")]
     patch_from: Vec<ImageArgument>,
+
+    /// Write each image in compressed form too: a node without a patch that fetches for itself takes it
+    #[arg(long)]
+    packed: bool,
 
     /// Where the images will be, if not beside release.suit: URLs in the release begin with it
     #[arg(long, value_name = "URL")]
@@ -219,6 +224,15 @@ impl Create {
         notes: &mut Vec<String>,
     ) -> Result<Vec<(Vec<String>, PatchSpec)>, Error> {
         let mut patches = Vec::new();
+        if self.packed {
+            let created = rootcast_patch::create(&[], &image.file, &Default::default());
+            let packed = created.map_err(|error| Error::Patch { path: image.path.clone(), error })?.patch;
+            let nothing = ImageHash([0; 32]);
+            let name = patch_name(name, &nothing.0, &packed);
+            folder.write(&name, &packed)?;
+            let (sha256, size) = (Sha256::digest(&packed).into(), packed.len() as u32);
+            patches.push((Vec::new(), PatchSpec { from: nothing, uri: folder.uri(&name), sha256, size }));
+        }
         for old in olds {
             let from = &old.image.facts;
             let same_project = from.descriptor.project_name == image.facts.descriptor.project_name;
@@ -310,11 +324,14 @@ impl fmt::Display for Created {
             for patch in &made.patches {
                 writeln!(
                     f,
-                    "  {:<24}{}  {}, for nodes that run {}…",
+                    "  {:<24}{}  {}, for nodes {}",
                     "",
                     patch.file.display(),
                     Bytes(patch.size.into()),
-                    &patch.from[..8]
+                    match patch.from.trim_start_matches('0') {
+                        "" => "without a patch that fetch it themselves".to_string(),
+                        _ => format!("that run {}…", &patch.from[..8]),
+                    }
                 )?;
             }
         }
