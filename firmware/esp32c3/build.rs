@@ -2,4 +2,5 @@
 
 fn main() {
     println!("cargo::rustc-link-arg=-Tlinkall.x");
+    println!("cargo::rerun-if-changed=build.rs");
 }

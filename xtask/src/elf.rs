@@ -32,8 +32,21 @@ const SECTION_EXECUTABLE: u32 = 4;
 /// A section without bytes in the file.
 const NO_BITS: u32 = 8;
 
-/// Adds up the sections that the program occupies memory with.
-pub fn sizes(file: &[u8]) -> Result<Sizes, String> {
+/// A section that occupies memory.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Its name.
+    pub name: String,
+    /// Where it stands when the program runs.
+    pub address: u32,
+    /// Its length.
+    pub bytes: u32,
+    flags: u32,
+    kind: u32,
+}
+
+/// The sections that the program occupies memory with.
+pub fn sections(file: &[u8]) -> Result<Vec<Section>, String> {
     if file.get(..6) != Some(&[0x7F, b'E', b'L', b'F', 1, 1]) {
         return Err("no little-endian 32-bit ELF file".into());
     }
@@ -44,18 +57,33 @@ pub fn sizes(file: &[u8]) -> Result<Sizes, String> {
     let table = word(0x20)? as usize;
     let entry_and_count = word(0x2E)?;
     let (entry_bytes, count) = (entry_and_count as usize & 0xFFFF, entry_and_count as usize >> 16);
-    let mut sizes = Sizes::default();
+    // The section that holds the names, which a file need not have.
+    let names = file.get(0x32..0x34).map_or(0, |bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
+    let names = if names == 0 { None } else { Some(word(table + names * entry_bytes + 16)? as usize) };
+    let mut sections = Vec::new();
     for at in (0..count).map(|index| table + index * entry_bytes) {
-        let (kind, flags, length) = (word(at + 4)?, word(at + 8)?, word(at + 20)?);
-        if flags & SECTION_ALLOCATED == 0 {
-            continue;
+        let (kind, flags, address, bytes) = (word(at + 4)?, word(at + 8)?, word(at + 12)?, word(at + 20)?);
+        if flags & SECTION_ALLOCATED != 0 {
+            let name = word(at)? as usize;
+            let name = names.and_then(|names| file.get(names + name..)).unwrap_or_default();
+            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+            let name = String::from_utf8_lossy(name).into_owned();
+            sections.push(Section { name, address, bytes, flags, kind });
         }
+    }
+    Ok(sections)
+}
+
+/// Adds up the sections that the program occupies memory with.
+pub fn sizes(file: &[u8]) -> Result<Sizes, String> {
+    let mut sizes = Sizes::default();
+    for Section { bytes, flags, kind, .. } in sections(file)? {
         *match (flags & SECTION_EXECUTABLE != 0, flags & SECTION_WRITE != 0, kind == NO_BITS) {
             (true, _, _) => &mut sizes.text,
             (false, false, _) => &mut sizes.rodata,
             (false, true, false) => &mut sizes.data,
             (false, true, true) => &mut sizes.bss,
-        } += length;
+        } += bytes;
     }
     Ok(sizes)
 }

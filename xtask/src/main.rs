@@ -6,6 +6,7 @@
 mod bench;
 mod c_library;
 mod elf;
+mod firmware;
 mod fuzz;
 mod lint;
 mod peers;
@@ -70,6 +71,12 @@ const TASKS: &[Task] = &[
         usage: "",
         purpose: "run the demo in a terminal (tmux) and draw docs/demo.svg",
         run: picture::task,
+    },
+    Task {
+        name: "firmware",
+        usage: "[--accept | --test | --merge NVS FLASH]",
+        purpose: "build the ESP32-C3's image, check and measure it; --test runs updates on the emulated board",
+        run: firmware::task,
     },
 ];
 

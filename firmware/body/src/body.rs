@@ -197,15 +197,24 @@ fn identity(provisioned: &Provisioned, id: NodeId) -> mqtt::Identity {
     }
 }
 
+const fn reset_name(reset: ResetReason) -> &'static str {
+    match reset {
+        ResetReason::PowerOn => "power",
+        ResetReason::Software => "software",
+        ResetReason::Panic => "panic",
+        ResetReason::Watchdog => "watchdog",
+    }
+}
+
 /// The first lines of the log.
 fn introduce<B: Board>(board: &B, start: &Start, provisioned: &Provisioned, node: &Node) {
     let version = node.progress().running.map_or("unknown", |facts| facts.version.as_str());
     log::info!(
-        "rootcast {version} on {} in {:?}, {}, reset by {:?}, {} B heap free",
+        "rootcast {version} on {} in {}, {}, reset by {}, {} B heap free",
         start.chip,
         node.layout().running,
         if node.is_on_trial() { "on trial" } else { "confirmed" },
-        start.reset,
+        reset_name(start.reset),
         board.free_heap(),
     );
     log::info!(

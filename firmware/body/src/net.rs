@@ -12,7 +12,7 @@ use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::Device;
 use smoltcp::socket::{dhcpv4, dns, tcp, udp};
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{DnsQueryType, EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Cidr};
+use smoltcp::wire::{DnsQueryType, EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr};
 
 /// Bytes of a download's receive window: what a server may send ahead while a page is written.
 const DOWNLOAD_WINDOW_BYTES: usize = 12 * 1024;
@@ -86,7 +86,9 @@ impl Net {
         match stack.sockets.get_mut::<dhcpv4::Socket>(self.dhcp).poll() {
             None => {}
             Some(dhcpv4::Event::Configured(lease)) => {
-                log::info!("net: address {}, router {:?}, dns {:?}", lease.address, lease.router, lease.dns_servers);
+                let dns = lease.dns_servers.first().copied().unwrap_or(Ipv4Address::UNSPECIFIED);
+                let router = lease.router.unwrap_or(Ipv4Address::UNSPECIFIED);
+                log::info!("net: address {}, router {router}, dns {dns}", lease.address);
                 let address = lease.address;
                 stack.address = Some(address);
                 stack.interface.update_ip_addrs(|addresses| {

@@ -59,7 +59,10 @@ impl Air {
             socket,
             links: Arc::clone(&links),
             stop: Arc::clone(&stop),
-            boards: ports.iter().map(|(id, (own, _))| (SocketAddr::from((Ipv4Addr::LOCALHOST, *own)), *id)).collect(),
+            boards: ports
+                .iter()
+                .map(|(id, (own, _))| (SocketAddr::from((Ipv4Addr::LOCALHOST, *own)), *id))
+                .collect(),
             random: seed | 1,
         };
         let thread = Some(thread::spawn(move || carrier.run()));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub struct Programs {
     /// The boot stub's ELF file, which QEMU loads.
     pub boot: PathBuf,
-    segments: Vec<(u32, Vec<u8>)>,
+    segments: Vec<Segment>,
     entry: u32,
 }
 
@@ -22,7 +22,10 @@ impl Programs {
     /// Says how to build them.
     pub fn find() -> io::Result<Self> {
         let folder = std::env::var_os("ROOTCAST_FIRMWARE_DIR").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/firmware-virt/riscv32imc-unknown-none-elf/release"),
+            || {
+                Path::new(env!("CARGO_MANIFEST_DIR"))
+                    .join("../../target/firmware-virt/riscv32imc-unknown-none-elf/release")
+            },
             PathBuf::from,
         );
         let app = fs::read(folder.join("virt-app")).map_err(|error| {
@@ -36,7 +39,8 @@ impl Programs {
 
     /// The application as an image of this version. Versions that end in `-crash` or `-hang` do so.
     pub fn image(&self, version: &str) -> Vec<u8> {
-        let mut builder = AppImageBuilder::new(ChipId::VIRT).project("rootcast-virt").version(version).entry(self.entry);
+        let mut builder =
+            AppImageBuilder::new(ChipId::VIRT).project("rootcast-virt").version(version).entry(self.entry);
         for (index, (address, data)) in self.segments.iter().enumerate() {
             // The writer puts the descriptor in front of the first segment: the linker script leaves room there.
             let address = if index == 0 { address - DESCRIPTOR_BYTES as u32 } else { *address };
@@ -46,8 +50,11 @@ impl Programs {
     }
 }
 
+/// Where a segment goes, and its bytes.
+type Segment = (u32, Vec<u8>);
+
 /// Entry and loadable segments of a little-endian ELF32 file (System V ABI, chapter 5).
-fn load_segments(elf: &[u8]) -> Option<(u32, Vec<(u32, Vec<u8>)>)> {
+fn load_segments(elf: &[u8]) -> Option<(u32, Vec<Segment>)> {
     let word = |at: usize| Some(u32::from_le_bytes(*elf.get(at..)?.first_chunk()?));
     let half = |at: usize| Some(u16::from_le_bytes(*elf.get(at..)?.first_chunk()?));
     if elf.get(..6)? != b"\x7fELF\x01\x01" {

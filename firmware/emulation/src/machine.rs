@@ -43,6 +43,23 @@ pub struct Factory<'a> {
     pub radio: (u16, u16),
 }
 
+impl Factory<'_> {
+    /// The whole flash, as it leaves the factory.
+    ///
+    /// # Errors
+    /// When the partition table cannot be written, which it can.
+    pub fn flash(&self) -> io::Result<Vec<u8>> {
+        let table = PartitionTable::default_4mb();
+        let mut chip = vec![0xFF; 4 << 20];
+        let mut put = |at: u32, bytes: &[u8]| chip[at as usize..][..bytes.len()].copy_from_slice(bytes);
+        put(0, if self.rollback { ROLLBACK_ON } else { ROLLBACK_OFF });
+        put(TABLE_OFFSET, &table.to_bytes().map_err(io::Error::other)?);
+        put(table.nvs().map_or(0, |nvs| nvs.offset), self.nvs);
+        put(table.slot(SlotId::Ota(0)).map_or(0, |slot| slot.offset), self.app);
+        Ok(chip)
+    }
+}
+
 impl Machine {
     /// Makes the flash file.
     ///
@@ -51,13 +68,7 @@ impl Machine {
     pub fn make(folder: &Path, boot: &Path, factory: &Factory<'_>) -> io::Result<Self> {
         let folder = folder.join(format!("{:012x}", factory.id));
         fs::create_dir_all(&folder)?;
-        let table = PartitionTable::default_4mb();
-        let mut chip = vec![0xFF; 4 << 20];
-        let mut put = |at: u32, bytes: &[u8]| chip[at as usize..][..bytes.len()].copy_from_slice(bytes);
-        put(0, if factory.rollback { ROLLBACK_ON } else { ROLLBACK_OFF });
-        put(TABLE_OFFSET, &table.to_bytes().map_err(io::Error::other)?);
-        put(table.nvs().map_or(0, |nvs| nvs.offset), factory.nvs);
-        put(table.slot(SlotId::Ota(0)).map_or(0, |slot| slot.offset), factory.app);
+        let chip = factory.flash()?;
         let mut file = File::create(folder.join("flash.bin"))?;
         file.write_all(&chip)?;
         // The rest of the bank is a hole: nothing looks there.
@@ -83,7 +94,8 @@ impl Machine {
     /// When QEMU cannot be started.
     pub fn power_on(&mut self) -> io::Result<()> {
         self.starts += 1;
-        let mac = |id: u64| id.to_be_bytes()[2..].iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":");
+        let mac =
+            |id: u64| id.to_be_bytes()[2..].iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":");
         let mut qemu = Command::new("qemu-system-riscv32");
         qemu.args(["-M", "virt", "-m", "32M", "-display", "none", "-monitor", "none"])
             .args(["-global", "virtio-mmio.force-legacy=false", "-device", "virtio-rng-device"])
@@ -99,7 +111,12 @@ impl Machine {
             .arg("-device")
             .arg(format!("virtio-net-device,netdev=air,mac={}", mac(self.id)));
         if self.has_router {
-            qemu.args(["-netdev", "user,id=router", "-device", "virtio-net-device,netdev=router,mac=52:54:00:12:34:56"]);
+            qemu.args([
+                "-netdev",
+                "user,id=router",
+                "-device",
+                "virtio-net-device,netdev=router,mac=52:54:00:12:34:56",
+            ]);
         }
         qemu.stdin(Stdio::null()).stdout(Stdio::null());
         qemu.stderr(File::create(self.folder.join("qemu.err"))?);
@@ -127,7 +144,21 @@ impl Machine {
     /// Everything that the serial line said, over all starts.
     pub fn log(&self) -> String {
         let read = |start| fs::read(self.log_file(start)).unwrap_or_default();
-        (1..=self.starts).map(|start| String::from_utf8_lossy(&read(start)).into_owned()).collect::<Vec<_>>().join("\n--- power ---\n")
+        (1..=self.starts)
+            .map(|start| String::from_utf8_lossy(&read(start)).into_owned())
+            .collect::<Vec<_>>()
+            .join("\n--- power ---\n")
+    }
+
+    /// What the serial line has said since power came last; resets are in it.
+    pub fn last_log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_file(self.starts)).unwrap_or_default()).into_owned()
+    }
+
+    /// The most stack that the program said it ever used, in bytes.
+    pub fn deepest_stack(&self) -> Option<usize> {
+        let log = self.log();
+        log.lines().filter_map(|line| line.split_once("stack: ")?.1.split(' ').next()?.parse().ok()).max()
     }
 
     /// Reads from the flash.

@@ -1,9 +1,11 @@
 //! A root and its leaves, with broker and firmware server.
 
 use crate::air::{Air, Links};
+use crate::bridge::{Bridge, Radio};
 use crate::image::Programs;
 use crate::machine::{Factory, Machine};
 use crate::peers::{Broker, CertificateFor, FirmwareServer, HOST};
+use crate::process::Process;
 use esp_nvs::mem_flash::MemFlash;
 use esp_nvs::{Key, Nvs};
 use rootcast_trust::sign::{KeyKind, SigningKey, sign_image};
@@ -24,6 +26,8 @@ pub const ROOT: u64 = 0x240A_C400_0001;
 pub struct Mesh {
     /// Root first.
     pub machines: Vec<Machine>,
+    /// Virtual nodes in the same mesh.
+    pub processes: Vec<Process>,
     /// The broker.
     pub broker: Broker,
     /// The firmware server.
@@ -33,6 +37,10 @@ pub struct Mesh {
     /// The key that the nodes trust.
     pub key: SigningKey,
     programs: Programs,
+    bridge: Option<Bridge>,
+    /// What processes are made of, until power comes on.
+    waiting: Vec<(u64, Vec<u8>)>,
+    app: Vec<u8>,
     _folder: TempDir,
 }
 
@@ -40,6 +48,8 @@ pub struct Mesh {
 pub struct Plan {
     /// Boards, the root included.
     pub nodes: usize,
+    /// Virtual nodes beside them: processes of `rootcast node`.
+    pub processes: usize,
     /// The first version.
     pub version: &'static str,
     /// Whether bootloaders have rollback on.
@@ -58,6 +68,7 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             nodes: 3,
+            processes: 0,
             version: "1.0.0",
             rollback: false,
             leaves_have_router: false,
@@ -79,14 +90,14 @@ impl Mesh {
         let broker = Broker::start(folder.path())?;
         let server = FirmwareServer::start(folder.path(), plan.certificate)?;
         let key = SigningKey::generate(KeyKind::EcdsaP256)?;
-        let ids: Vec<u64> = (0..plan.nodes as u64).map(|index| ROOT + index).collect();
+        let ids: Vec<u64> = (0..(plan.nodes + plan.processes) as u64).map(|index| ROOT + index).collect();
         let mut links = Links { loss_percent: plan.loss_percent, ..Links::default() };
         for (index, a) in ids.iter().enumerate() {
             ids.iter().skip(index + 1).for_each(|b| links.join(*a, *b, -55));
         }
         let air = Air::open(&ids, links, plan.seed)?;
         let app = sign_image(&programs.image(plan.version), &[SigningKey::from_pem(&key.to_pem()?)?])?;
-        let mut machines = Vec::new();
+        let (mut machines, mut waiting) = (Vec::new(), Vec::new());
         for (index, id) in ids.iter().enumerate() {
             let provisioning = Provisioning {
                 node_id: NodeId(*id),
@@ -97,7 +108,14 @@ impl Mesh {
                 ca_pem: server.ca_pem.clone().into_bytes(),
                 ..Provisioning::default()
             };
-            let nvs = with_mesh_key(provisioning.to_partition(NVS_BYTES, &Contents::default())?, plan.seed)?;
+            let nvs = with_mesh_key(
+                provisioning.to_partition(NVS_BYTES, &Contents::default())?,
+                &mesh_key(plan.seed),
+            )?;
+            if index >= plan.nodes {
+                waiting.push((*id, nvs));
+                continue;
+            }
             let factory = Factory {
                 id: *id,
                 app: &app,
@@ -108,15 +126,44 @@ impl Mesh {
             };
             machines.push(Machine::make(folder.path(), &programs.boot, &factory)?);
         }
-        Ok(Self { machines, broker, server, air, key, programs, _folder: folder })
+        let radios: Vec<_> = waiting.iter().map(|(id, _)| Radio { id: *id, ports: air.ports(*id) }).collect();
+        let bridge =
+            if radios.is_empty() { None } else { Some(Bridge::open(ROOT, &mesh_key(plan.seed), &radios)?) };
+        let processes = Vec::new();
+        Ok(Self {
+            machines,
+            processes,
+            broker,
+            server,
+            air,
+            key,
+            programs,
+            bridge,
+            waiting,
+            app,
+            _folder: folder,
+        })
     }
 
     /// Switches everything on.
     ///
     /// # Errors
-    /// When QEMU cannot be started.
+    /// When QEMU or a process cannot be started.
     pub fn power_on(&mut self) -> io::Result<()> {
-        self.machines.iter_mut().try_for_each(Machine::power_on)
+        self.machines.iter_mut().try_for_each(Machine::power_on)?;
+        for (id, nvs) in self.waiting.drain(..) {
+            let Some(bridge) = &self.bridge else { break };
+            let factory =
+                Factory { id, app: &self.app, nvs: &nvs, rollback: false, has_router: false, radio: (0, 0) };
+            self.processes.push(Process::start(self._folder.path(), &factory, bridge.address)?);
+        }
+        Ok(())
+    }
+
+    /// Everybody's id, the root's first.
+    fn ids(&self) -> Vec<u64> {
+        let boards = self.machines.iter().map(|machine| machine.id);
+        boards.chain(self.processes.iter().map(|process| process.id)).collect()
     }
 
     /// A signed image of this version.
@@ -137,7 +184,8 @@ impl Mesh {
     /// # Errors
     /// When `mosquitto_pub` fails.
     pub fn trigger(&self, url: &str, more: &str) -> io::Result<()> {
-        self.broker.publish("/switch/cmd/root", &format!("{{\"type\":\"ota_trigger\",\"url\":\"{url}\"{more}}}"))
+        self.broker
+            .publish("/switch/cmd/root", &format!("{{\"type\":\"ota_trigger\",\"url\":\"{url}\"{more}}}"))
     }
 
     /// Waits until it is so; `false` when it does not come.
@@ -152,19 +200,25 @@ impl Mesh {
         so(self)
     }
 
-    /// Waits until the root publishes the status of every board: the mesh stands.
+    /// Waits until the root publishes the status of every node: the mesh stands.
     pub fn wait_for_mesh(&mut self, seconds: u64) -> bool {
-        let ids: Vec<u64> = self.machines.iter().map(|machine| machine.id).collect();
+        let ids = self.ids();
         self.wait(seconds, |mesh| {
             let messages = mesh.broker.messages();
             ids.iter().all(|id| messages.iter().any(|(_, message)| message["deviceId"] == *id))
         })
     }
 
-    /// Whether every board's last report is `state`.
+    /// Whether everybody's last report is `state`.
     pub fn all_ended_as(&self, state: &str) -> bool {
-        let ended = |machine: &Machine| self.broker.reports(machine.id).last().is_some_and(|(last, _)| last == state);
-        self.machines.iter().all(ended)
+        let ended = |id: &u64| self.broker.reports(*id).last().is_some_and(|(last, _)| last == state);
+        self.ids().iter().all(ended)
+    }
+
+    /// A board's last report: state and error, both empty when there is none.
+    pub fn last_report(&self, index: usize) -> (String, String) {
+        let machine = self.machines.get(index);
+        machine.and_then(|machine| self.broker.reports(machine.id).pop()).unwrap_or_default()
     }
 
     /// What happened, for a test that failed: reports and logs.
@@ -173,14 +227,25 @@ impl Mesh {
             let reports = self.broker.reports(machine.id);
             format!("== {:012x}: {reports:?}\n{}\n", machine.id, machine.log())
         };
-        self.machines.iter().map(of).collect::<String>() + &self.server.accesses()
+        let of_process = |process: &Process| {
+            let reports = self.broker.reports(process.id);
+            format!("== {:012x}, a process: {reports:?}\n{}\n", process.id, process.log())
+        };
+        self.machines.iter().map(of).chain(self.processes.iter().map(of_process)).collect::<String>()
+            + &self.server.accesses()
     }
 }
 
-fn with_mesh_key(partition: Vec<u8>, seed: u64) -> Result<Vec<u8>, Box<dyn Error>> {
-    let mut nvs = Nvs::new(0, partition.len(), MemFlash::from_bytes(partition)).map_err(|error| format!("{error:?}"))?;
+fn mesh_key(seed: u64) -> [u8; 32] {
     let mut key = [0x4B; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
-    nvs.set(&Key::from_str("rootcast"), &Key::from_str("mesh_key"), &key[..]).map_err(|error| format!("{error:?}"))?;
+    key
+}
+
+fn with_mesh_key(partition: Vec<u8>, key: &[u8; 32]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut nvs = Nvs::new(0, partition.len(), MemFlash::from_bytes(partition))
+        .map_err(|error| format!("{error:?}"))?;
+    nvs.set(&Key::from_str("rootcast"), &Key::from_str("mesh_key"), &key[..])
+        .map_err(|error| format!("{error:?}"))?;
     Ok(nvs.into_inner().into_inner())
 }

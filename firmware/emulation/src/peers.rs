@@ -64,7 +64,10 @@ impl Broker {
     pub fn start(folder: &Path) -> io::Result<Self> {
         let port = free_port()?;
         let configuration = folder.join("mosquitto.conf");
-        fs::write(&configuration, format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n"))?;
+        fs::write(
+            &configuration,
+            format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n"),
+        )?;
         let mut command = Command::new("sh");
         command.arg("-c").arg("PATH=$PATH:/usr/sbin exec mosquitto -c \"$0\"").arg(&configuration);
         let broker = Server(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
@@ -152,7 +155,9 @@ impl FirmwareServer {
             ),
         )?;
         let mut command = Command::new("sh");
-        command.arg("-c").arg("PATH=$PATH:/usr/sbin exec nginx -p \"$0\" -c \"$0/nginx.conf\" -e \"$0/error.log\"");
+        command
+            .arg("-c")
+            .arg("PATH=$PATH:/usr/sbin exec nginx -p \"$0\" -c \"$0/nginx.conf\" -e \"$0/error.log\"");
         let server = Server(command.arg(&folder).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
         wait_for(port)?;
         Ok(Self { port, ca_pem, files, _server: server })
@@ -174,7 +179,10 @@ impl FirmwareServer {
     }
 }
 
-fn make_certificates(folder: &Path, certificate: CertificateFor) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+fn make_certificates(
+    folder: &Path,
+    certificate: CertificateFor,
+) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let ca_key = KeyPair::generate()?;
     let mut ca = CertificateParams::new(Vec::new())?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

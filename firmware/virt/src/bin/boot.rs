@@ -73,14 +73,10 @@ fn start(flash: &mut Flash) -> Result<(AppImage, Partition), &'static str> {
         let written = flash.erase(at, at + SECTOR).and_then(|()| flash.write(at, &write.entry.to_bytes()));
         written.map_err(|_| "otadata cannot be written")?;
     }
-    let _ = writeln!(
-        Uart,
-        "boot: {:?} selected, {:?} starts after {} ms, rollback {}",
-        decision.selected,
-        decision.slot,
-        clock::now_ms(),
-        if rules.rollback { "on" } else { "off" },
-    );
+    if let Some(slot) = decision.slot {
+        let (ms, rollback) = (clock::now_ms(), if rules.rollback { "on" } else { "off" });
+        let _ = writeln!(Uart, "boot: {slot} starts after {ms} ms, rollback {rollback}");
+    }
     booted.filter(|_| decision.slot.is_some()).ok_or("no slot holds an image that verifies")
 }
 
