@@ -49,6 +49,22 @@ fn an_unsigned_image_is_missing_its_signature() {
 }
 
 #[test]
+fn a_signature_that_is_not_at_a_multiple_of_4096_bytes_is_none() {
+    let key = p256_key();
+    let app = app_image(0);
+    let signed = sign_image(&app, std::slice::from_ref(&key)).unwrap();
+    let (_, sector) = signed_parts(&signed);
+    let begins = signed.len() - sector.len();
+    for at in [app.len(), app.len() + 512, begins - 16, begins + 16, begins + 4096] {
+        let mut file = app.clone();
+        file.resize(at, 0xFF);
+        file.extend_from_slice(sector);
+        assert!(parsed(&file).signed_digest.is_some(), "long enough to be looked at: {at}");
+        assert_eq!(verify(&file, &[key.key_digest()]), Err(SignatureError::Missing), "{at}");
+    }
+}
+
+#[test]
 fn a_strangers_signature_is_untrusted_and_named() {
     let key = p256_key();
     let signed = sign_image(&app_image(0), std::slice::from_ref(&key)).unwrap();
