@@ -3,78 +3,19 @@
 mod common;
 #[path = "common/mosquitto.rs"]
 mod mosquitto;
+#[path = "common/processes.rs"]
+mod processes;
 
 use common::{fails, rootcast, succeeds, text};
 use mosquitto::{Mosquitto, free_port};
+use processes::{Process, free_udp_address, node, python_host, wait_for, wait_until};
 use rootcast_hosting::DevelopmentCa;
 use rootcast_image::{ChipId, writer::AppImageBuilder};
 use serde_json::Value;
 use std::fs::{self, File};
-use std::net::{TcpStream, UdpSocket};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// How long a process may take to say what it should.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts a node whose output goes to `NAME.log`.
-fn node(folder: &Path, name: &str, arguments: &[&str]) -> Process {
-    let log = File::create(folder.join(format!("{name}.log"))).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_rootcast"))
-        .args(["node", "--json", "--flash", &format!("{name}.flash")])
-        .args(arguments)
-        .current_dir(folder)
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .expect("rootcast node starts");
-    Process(child)
-}
-
-/// Waits until a node's output has what is wanted.
-fn wait_for(folder: &Path, name: &str, wanted: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let log = fs::read_to_string(folder.join(format!("{name}.log"))).unwrap_or_default();
-        if log.contains(wanted) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{name} never said {wanted}:\n{log}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Python's HTTP server, which knows no Range; `None`, with a printed reason, where there is no Python.
-fn python_host(folder: &Path) -> Option<(Process, u16)> {
-    let port = free_port();
-    let started = Command::new("python3")
-        .args(["-m", "http.server", &port.to_string(), "--bind", "127.0.0.1"])
-        .current_dir(folder)
-        .stdout(Stdio::null())
-        .stderr(File::create(folder.join("host.log")).unwrap())
-        .spawn();
-    let Ok(child) = started else {
-        println!("skipped: python3 is not installed");
-        return None;
-    };
-    let (process, deadline) = (Process(child), Instant::now() + PATIENCE);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "python3 -m http.server does not listen");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Some((process, port))
-}
+use std::process::{Command, Stdio};
 
 /// How often the host was asked for a file.
 fn requests(folder: &Path, file: &str) -> usize {
@@ -89,10 +30,6 @@ fn folder_with_apps() -> tempfile::TempDir {
         fs::write(folder.path().join(name), app).unwrap();
     }
     folder
-}
-
-fn free_udp_address() -> String {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 #[test]
@@ -121,7 +58,7 @@ fn a_mesh_of_processes_updates_from_a_plain_host_and_keeps_its_flash() {
             &[&["--root-address", &mesh, "--type", "relay8"], &trust[..]].concat(),
         ));
     }
-    names.iter().for_each(|name| wait_for(folder, name, "\"joined\":true"));
+    names.iter().for_each(|name| wait_for(folder, name, &["\"joined\":true"]));
 
     // Through the mesh first, which is what happens unless the trigger says otherwise; then each node by itself.
     for (file, mode, times) in [("new.bin", &[][..], 1), ("newer.bin", &["--mode", "direct"][..], 5)] {
@@ -145,7 +82,7 @@ fn a_mesh_of_processes_updates_from_a_plain_host_and_keeps_its_flash() {
         assert_eq!(facts["slots"][1]["image"]["app"]["version"], "1.1.0", "{name}");
     }
     let again = node(folder, "leaf1", &["--root-address", &mesh]);
-    wait_for(folder, "leaf1", "\"version\":\"1.2.0\"");
+    wait_for(folder, "leaf1", &["\"version\":\"1.2.0\""]);
     drop(again);
 }
 
@@ -175,12 +112,10 @@ fn nginx(folder: &Path, ca: &DevelopmentCa) -> Option<(Process, u16)> {
         println!("skipped: nginx is not installed (apt install nginx)");
         return None;
     };
-    let (process, deadline) = (Process(child), Instant::now() + PATIENCE);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        let log = fs::read_to_string(folder.join("nginx.log")).unwrap_or_default();
-        assert!(Instant::now() < deadline, "nginx does not listen: {log}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let process = Process(child);
+    let log = || fs::read_to_string(folder.join("nginx.log")).unwrap_or_default();
+    let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+    wait_until(listens, || format!("nginx does not listen: {}", log()));
     Some((process, port))
 }
 
@@ -204,7 +139,7 @@ fn a_mesh_of_processes_updates_from_nginx_over_tls_by_one_mosquitto_pub() {
         };
         processes.push(node(folder, name, &[role, &common[..]].concat()));
     }
-    names.iter().for_each(|name| wait_for(folder, name, "\"joined\":true"));
+    names.iter().for_each(|name| wait_for(folder, name, &["\"joined\":true"]));
 
     let reports = File::create(folder.join("reports.log")).unwrap();
     let subscriber = Command::new("mosquitto_sub")
@@ -223,12 +158,8 @@ fn a_mesh_of_processes_updates_from_nginx_over_tls_by_one_mosquitto_pub() {
         let done = reports.filter(|report| report["state"] == "confirmed" && report["version"] == "1.1.0");
         done.filter_map(|report| report["deviceId"].as_u64()).collect()
     };
-    let deadline = Instant::now() + 4 * PATIENCE;
-    while confirmed().len() < names.len() {
-        let heard = fs::read_to_string(folder.join("reports.log")).unwrap();
-        assert!(Instant::now() < deadline, "not all confirmed:\n{heard}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let heard = || fs::read_to_string(folder.join("reports.log")).unwrap();
+    wait_until(|| confirmed().len() == names.len(), || format!("not all confirmed:\n{}", heard()));
     let asked = fs::read_to_string(folder.join("access.log")).unwrap();
     assert_eq!(
         asked.matches("GET /new.bin HTTP/1.1").count(),
@@ -254,7 +185,7 @@ fn a_node_that_cannot_be_one_says_why() {
         assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
     }
     let _first = node(folder, "one", &["--root-address", &free_udp_address()]);
-    wait_for(folder, "one", "started");
+    wait_for(folder, "one", &["started"]);
     let stderr = fails(folder, 1, &["node", "--flash", "one.flash"]);
     assert!(stderr.contains("in use by another process"), "{stderr}");
 }

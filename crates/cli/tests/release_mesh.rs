@@ -4,80 +4,22 @@
 mod common;
 #[path = "common/mosquitto.rs"]
 mod mosquitto;
+#[path = "common/processes.rs"]
+mod processes;
 
 use common::{json, succeeds};
-use mosquitto::{Mosquitto, free_port};
+use mosquitto::Mosquitto;
+use processes::{free_udp_address, node, python_host, wait_for};
 use rootcast_image::{ChipId, writer::AppImageBuilder};
-use std::fs::{self, File};
-use std::net::{TcpStream, UdpSocket};
+use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// How long anything may take: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(150);
 /// The nodes: name, type, chip.
 const NODES: [(&str, &str, ChipId); 3] = [
     ("root", "switch", ChipId::ESP32C3),
     ("leaf1", "relay8", ChipId::ESP32),
     ("leaf2", "relay16", ChipId::ESP32),
 ];
-
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn node(folder: &Path, name: &str, arguments: &[&str]) -> Process {
-    let log = File::create(folder.join(format!("{name}.log"))).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_rootcast"))
-        .args(["node", "--json", "--flash", &format!("{name}.flash")])
-        .args(arguments)
-        .current_dir(folder)
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .expect("rootcast node starts");
-    Process(child)
-}
-
-/// Waits until a line of a node's output has all that is wanted.
-fn wait_for(folder: &Path, name: &str, wanted: &[&str]) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let log = fs::read_to_string(folder.join(format!("{name}.log"))).unwrap_or_default();
-        if log.lines().any(|line| wanted.iter().all(|it| line.contains(it))) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{name} never said {wanted:?}:\n{log}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn python_host(folder: &Path) -> Option<(Process, u16)> {
-    let port = free_port();
-    let started = Command::new("python3")
-        .args(["-m", "http.server", &port.to_string(), "--bind", "127.0.0.1"])
-        .current_dir(folder)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let Ok(child) = started else {
-        println!("skipped: python3 is not installed");
-        return None;
-    };
-    let (process, deadline) = (Process(child), Instant::now() + PATIENCE);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "python3 -m http.server does not listen");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Some((process, port))
-}
 
 fn image(folder: &Path, name: &str, chip: ChipId, version: &str) {
     let app = AppImageBuilder::new(chip).project(name).version(version).size(120_000).build().unwrap();
@@ -90,7 +32,7 @@ fn one_url_updates_processes_of_two_chips_and_three_types_each_to_its_own_varian
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     succeeds(folder, &["keygen", "keys", "--release"]);
-    let mesh = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mesh = free_udp_address();
     let mut processes = Vec::new();
     for (name, kind, chip) in NODES {
         for version in ["1.1.0", "1.2.0"] {
