@@ -65,7 +65,11 @@ pub(crate) fn judge<F: NorFlash>(
     // A record of ours is never UNDEFINED: a bootloader that was cut while it wrote PENDING_VERIFY can leave it so.
     let own_journal = Journal::of(layout.running_region).installed(flash)?;
     let ours = own_journal.is_some_and(|image| running.is_some_and(|running| running.hash == image.hash));
-    if let Some(own) = record.record_of(flash, layout.running)?
+    let mut own = record.record_of(flash, layout.running)?;
+    if own.is_none() && ours && record.renew_torn(flash)? {
+        own = record.record_of(flash, layout.running)?;
+    }
+    if let Some(own) = own
         && own.active
         && own.state != OtaState::Valid
         && (ours || own.state != OtaState::Undefined)

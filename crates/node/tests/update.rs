@@ -270,6 +270,20 @@ fn an_image_that_never_reaches_the_broker_gives_way_to_the_old_one_and_is_not_ta
 }
 
 #[test]
+fn an_image_whose_record_only_the_bootloader_could_read_is_on_trial_all_the_same() {
+    for (deaf, version) in [(Some("1.0.1"), "1.0.0"), (None, "1.0.1")] {
+        let mut lone = triggered(image("1.0.1", 50_000));
+        lone.deaf = deaf;
+        lone.board.flash.doubtful_record = true;
+        while !lone.run(60_000) {}
+        assert_eq!(lone.version(), "1.0.1");
+        lone.settle(1_000_000);
+        assert_eq!(lone.version(), version, "{:?}", lone.reports());
+        assert!(lone.otadata().entries.iter().all(|entry| entry.crc_ok()), "the record was written anew");
+    }
+}
+
+#[test]
 fn a_crash_on_trial_brings_the_old_image_back_but_a_power_cut_does_not_count_as_one() {
     for rollback in [false, true] {
         for (reset, version, code) in [

@@ -100,6 +100,28 @@ impl BootRecord {
         }))
     }
 
+    /// Writes the record of the running slot anew, as unproved, where one stands that reads as torn: the bootloader has
+    /// booted by it, so cells that a power cut left in doubt read otherwise then. `false` where there is none.
+    pub(crate) fn renew_torn<F: NorFlash>(&self, flash: &mut F) -> Result<bool, FlashFault> {
+        let SlotId::Ota(running) = self.running else { return Ok(false) };
+        let data = self.load(flash)?;
+        // Only its CRC is in doubt: it is written last.
+        let torn = |entry: &OtaEntry| {
+            entry.sequence != ERASED_SEQUENCE
+                && !entry.is_valid()
+                && self.slot_of(entry) == Some(self.running)
+        };
+        let Some(index) = data.entries.iter().position(torn) else { return Ok(false) };
+        let other = data.entries[1 - index];
+        let highest = if other.is_valid() { other.sequence } else { 0 };
+        if highest >= HIGHEST_SEQUENCE {
+            return Ok(false);
+        }
+        let sequence = self.sequence_after(highest, running)?;
+        self.replace(flash, index, &OtaEntry::new(sequence, OtaState::New), None)?;
+        Ok(true)
+    }
+
     /// Erases one sector and writes an entry, its state before its sequence and its CRC last.
     fn replace<F: NorFlash>(
         &self,

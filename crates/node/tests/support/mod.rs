@@ -20,6 +20,8 @@ pub struct Flash {
     pub bytes: Vec<u8>,
     /// Where nothing may be written.
     pub forbidden: std::ops::Range<u32>,
+    /// The record that the bootloader boots by next reads as torn afterwards: cells that a power cut left in doubt.
+    pub doubtful_record: bool,
 }
 
 impl ErrorType for Flash {
@@ -241,7 +243,11 @@ impl Lone {
         let mut bytes = vec![0xFF; 4 << 20];
         bytes[TABLE_AT as usize..][..0xC00].copy_from_slice(&table.to_bytes().unwrap());
         bytes[0x10000..][..app.len()].copy_from_slice(app);
-        let mut board = Board { flash: Flash { bytes, forbidden: 0..0 }, nvs: HashMap::new(), random: 1 };
+        let mut board = Board {
+            flash: Flash { bytes, forbidden: 0..0, doubtful_record: false },
+            nvs: HashMap::new(),
+            random: 1,
+        };
         let mut starts = 0;
         let node = start(&mut board, &settings, false, ResetReason::PowerOn, Instant(0), &mut starts);
         Self {
@@ -398,6 +404,10 @@ fn start(
         let at = at + write.index * 4096;
         flash.bytes[at..at + 4096].fill(0xFF);
         flash.bytes[at..at + 32].copy_from_slice(&write.entry.to_bytes());
+    }
+    if std::mem::take(&mut flash.doubtful_record) {
+        let record = at + otadata.active().expect("a record is in force") * 4096;
+        flash.bytes[record + 28..record + 32].fill(0);
     }
     let slot = table.slot(decision.slot.expect("nothing boots: bricked")).unwrap();
     flash.forbidden = slot.offset..slot.offset + slot.size;

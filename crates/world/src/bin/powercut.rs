@@ -1,5 +1,5 @@
-//! Runs the power-cut campaign: `powercut [full|sample] [FOLDER]`, with the folder that holds real images. Exit status
-//! 0 only if nothing happened that must not.
+//! Runs the power-cut campaign: `powercut [full|sample] [--only STORY] [FOLDER]`, with the folder that holds real images,
+//! and with only those scenes whose description contains STORY. Exit status 0 only if nothing happened that must not.
 
 use rootcast_world::powercut::Campaign;
 use std::path::Path;
@@ -7,7 +7,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let only = match arguments.get(1).is_some_and(|word| word == "--only") {
+        true => arguments.drain(1..arguments.len().min(3)).nth(1),
+        false => None,
+    };
     let campaign = match arguments.first().map(String::as_str) {
         None | Some("full") => Campaign::FULL,
         Some("sample") => Campaign::SAMPLE,
@@ -24,6 +28,9 @@ fn main() -> ExitCode {
         None => println!("without real images: no folder was named"),
     }
     scenes.extend(campaign.scenes());
+    if let Some(only) = &only {
+        scenes.retain(|scene| scene.to_string().contains(only));
+    }
     let began = Instant::now();
     let report = campaign.run_scenes(&scenes);
     print!("{report}");

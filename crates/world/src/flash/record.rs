@@ -1,6 +1,7 @@
 //! The operations of a chip in their order.
 
 use super::sectors::{SECTOR_BYTES, Snapshot};
+use std::fmt;
 use std::sync::Arc;
 
 /// One thing that the chip was told to do and that takes time, so that power can go while it is done.
@@ -19,6 +20,17 @@ pub enum OperationKind {
     Erase,
     /// The bits that are 0 here are cleared.
     Program(Arc<[u8]>),
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            OperationKind::Erase => write!(f, "erase at {:#x}", self.address),
+            OperationKind::Program(bytes) => {
+                write!(f, "program {} bytes at {:#x}", bytes.len(), self.address)
+            }
+        }
+    }
 }
 
 impl Operation {

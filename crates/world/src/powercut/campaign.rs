@@ -110,10 +110,11 @@ impl Campaign {
                 scope.spawn(|| {
                     let mut images = ImageCache::new();
                     while let Some(scene) = scenes.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let outcomes = self.cut_scene(scene, &mut images);
+                        let (outcomes, findings) = self.cut_scene(scene, &mut images);
                         // A poisoned lock means that another thread has failed; its panic is what counts.
                         if let Ok(mut report) = report.lock() {
                             report.add(scene, &outcomes);
+                            report.add_findings(findings);
                         }
                         if self.stops && !outcomes.is_clean() {
                             next.store(scenes.len(), Ordering::Relaxed);
@@ -125,7 +126,8 @@ impl Campaign {
         report.into_inner().unwrap_or_default()
     }
 
-    fn cut_scene(&self, scene: &Scene, images: &mut ImageCache) -> Outcomes {
+    fn cut_scene(&self, scene: &Scene, images: &mut ImageCache) -> (Outcomes, Vec<String>) {
+        let mut findings = Vec::new();
         let (chip, table) = scene.chip();
         let mut examiner = Examiner::new(scene, chip.clone(), table);
         let mut rig = Rig::new(scene, chip, false, self.seed, images);
@@ -150,20 +152,29 @@ impl Campaign {
                 let Some(content) = cut(step, &point, unstable) else { continue };
                 let second = self.second_step > 0 && count.is_multiple_of(self.second_step);
                 let case = Case { content, had_record, seed: random.next_u64() };
+                let clean = examiner.outcomes.faults();
                 let recovery = examiner.examine(case, second, images);
-                for step in &recovery {
-                    let had_record = step.before.as_ref().is_some_and(|before| examiner.chooses(before));
-                    let point = CutPoint::Seeded(random.next_u64());
-                    let Some(content) = cut(step, &point, Some(random.next_u64())) else { continue };
+                if examiner.outcomes.faults() > clean {
+                    findings.push(format!("{scene}: {}, {point:?}, unstable {unstable:?}", step.operation));
+                }
+                for later in &recovery {
+                    let had_record = later.before.as_ref().is_some_and(|before| examiner.chooses(before));
+                    let again = CutPoint::Seeded(random.next_u64());
+                    let Some(content) = cut(later, &again, Some(random.next_u64())) else { continue };
                     let case = Case { content, had_record, seed: random.next_u64() };
+                    let clean = examiner.outcomes.faults();
                     examiner.examine(case, false, images);
+                    if examiner.outcomes.faults() > clean {
+                        let (first, second) = (&step.operation, &later.operation);
+                        findings.push(format!("{scene}: {first}, {point:?}, then {second}, {again:?}"));
+                    }
                 }
                 if self.stops && !examiner.outcomes.is_clean() {
-                    return examiner.outcomes;
+                    return (examiner.outcomes, findings);
                 }
             }
         }
-        examiner.outcomes
+        (examiner.outcomes, findings)
     }
 
     /// The cut points of one operation.

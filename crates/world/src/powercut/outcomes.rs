@@ -39,12 +39,25 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    /// Whether anything happened that must not.
+    /// How much happened that must not.
+    #[must_use]
+    pub const fn faults(&self) -> u64 {
+        self.wrong_image
+            + self.unproved
+            + self.bricked
+            + self.restless
+            + self.stuck
+            + self.running_slot_written
+            + self.rules_broken
+            + self.nvs_changed
+            + self.unverified_chosen
+            + self.record_lost
+    }
+
+    /// Whether nothing happened that must not.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
-        self.wrong_image + self.unproved + self.bricked + self.restless + self.stuck == 0
-            && self.running_slot_written + self.rules_broken + self.nvs_changed == 0
-            && self.unverified_chosen + self.record_lost == 0
+        self.faults() == 0
     }
 
     pub(super) fn trouble(&mut self, trouble: Trouble) {
@@ -89,7 +102,11 @@ pub struct Row {
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     rows: BTreeMap<Row, Outcomes>,
+    findings: Vec<String>,
 }
+
+/// Cuts after which something happened that must not, of which a report keeps the description.
+const MOST_FINDINGS: usize = 20;
 
 impl Report {
     pub(super) fn add(&mut self, scene: &Scene, outcomes: &Outcomes) {
@@ -100,6 +117,17 @@ impl Report {
             rollback: scene.rollback,
         };
         self.rows.entry(row).or_default().add(outcomes);
+    }
+
+    pub(super) fn add_findings(&mut self, findings: Vec<String>) {
+        let room = MOST_FINDINGS.saturating_sub(self.findings.len());
+        self.findings.extend(findings.into_iter().take(room));
+    }
+
+    /// The first cuts after which something happened that must not: scene, operation, point.
+    #[must_use]
+    pub fn findings(&self) -> &[String] {
+        &self.findings
     }
 
     /// All rows in one.
@@ -163,6 +191,7 @@ impl fmt::Display for Report {
             };
             line(&story, &row.start, if row.rollback { "rollback" } else { "plain" }, outcomes)?;
         }
-        line("all", "", "", &self.total())
+        line("all", "", "", &self.total())?;
+        self.findings.iter().try_for_each(|finding| writeln!(f, "not as it should be: {finding}"))
     }
 }

@@ -194,6 +194,14 @@ pub(super) const NEXT_URL: &str = "https://firmware.example/next.bin";
 /// The key of an entry in NVS that belongs to the application.
 const APPLICATIONS_KEY: (&str, &str) = ("app", "switches");
 
+impl fmt::Display for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bootloader = if self.rollback { "rollback" } else { "plain" };
+        let factory = if self.factory { ", factory app" } else { "" };
+        write!(f, "{} {}, {}, {bootloader}{factory}", self.story, self.label, self.start)
+    }
+}
+
 impl Scene {
     /// A scene, with slots that have room for the images and the journal.
     ///
