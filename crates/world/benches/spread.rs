@@ -1,4 +1,4 @@
-//! `cargo xtask bench spread [SEEDS [SEEDS_OF_LARGE]]`: every scenario of `scenarios/`, spread against its bound
+//! `cargo xtask bench spread [SEEDS [SEEDS_OF_LARGE]] [SCENARIO …]`: every scenario (or those named) of `scenarios/`, spread against its bound
 //! and against the other ways, averaged over 20 seeds; and plain repair against coded. Markdown, on the standard output
 //! or, for `cargo xtask bench spread`, into the file that `ROOTCAST_BENCH_REPORT` names.
 //!
@@ -45,6 +45,9 @@ struct Means {
     hops: f64,
     senders: f64,
     oracle: f64,
+    /// Nodes that sent packets; advertisements, requests, packets, and repairs among them.
+    sending: f64,
+    kinds: [f64; 4],
 }
 
 impl Means {
@@ -69,6 +72,10 @@ impl Means {
         self.press_p95_ms += outcome.press_p95_ms().unwrap_or(0.0);
         self.hops += f64::from(bound.hops);
         self.senders += f64::from(bound.senders);
+        self.sending += outcome.senders as f64;
+        for (mean, count) in self.kinds.iter_mut().zip(outcome.kinds) {
+            *mean += count as f64;
+        }
         self.oracle += ratio * f64::from(bound.senders) / bound.oracle_sends;
     }
 
@@ -113,12 +120,13 @@ fn root() -> PathBuf {
 
 fn main() {
     let numbers: Vec<u64> = env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let named: Vec<String> = env::args().skip(1).filter(|it| SCENARIOS.contains(&it.as_str())).collect();
     let all_seeds = numbers.first().copied().unwrap_or(20);
     let large_seeds = numbers.get(1).copied().unwrap_or(all_seeds);
     let begun = time::Instant::now();
     let mut spread_table = String::new();
     let mut others_table = String::new();
-    for name in SCENARIOS {
+    for name in SCENARIOS.into_iter().filter(|name| named.is_empty() || named.iter().any(|it| it == name)) {
         let path = root().join("scenarios").join(format!("{name}.toml"));
         let scenario = fs::read_to_string(&path).map_err(|error| error.to_string());
         let scenario = scenario.and_then(|text| Scenario::read(&text).map_err(|error| error.to_string()));
@@ -151,9 +159,17 @@ fn main() {
             spread.missing,
         );
         eprintln!(
-            "{} spread: {:.2} × the bound, {} s",
+            "{} spread: {:.2} × the bound, {:.2} × the oracle; a run: {:.0} nodes send, {:.0} advertisements, {:.0} requests, {:.0} packets, {:.0} of them repairs; button {:.0} ms, all have it after {}; {} s",
             scenario.name,
             spread.mean(spread.airtime_ratio),
+            spread.mean(spread.oracle),
+            spread.mean(spread.sending),
+            spread.mean(spread.kinds[0]),
+            spread.mean(spread.kinds[1]),
+            spread.mean(spread.kinds[2]),
+            spread.mean(spread.kinds[3]),
+            spread.mean(spread.press_p95_ms),
+            seconds(spread.mean(spread.until[2])),
             begun.elapsed().as_secs()
         );
         let mut row = format!("| {} |", scenario.name);

@@ -43,6 +43,8 @@ pub(super) struct Neighbour {
     pub heard: Instant,
     /// When it last sent data; 0: never.
     pub sent: Instant,
+    /// Packets heard from it lately ([`Neighbours::block_done`]).
+    packets: u16,
     /// Smoothed signal strength.
     pub signal_dbm: i16,
     /// Requests to it that were not answered, in a row.
@@ -100,6 +102,7 @@ impl Neighbours {
                 hops: [u8::MAX; 2],
                 heard: now,
                 sent: Instant(0),
+                packets: 0,
                 signal_dbm: i16::from(signal_dbm.unwrap_or(-60)),
                 failures: 0,
                 strikes: 0,
@@ -153,7 +156,7 @@ impl Neighbours {
         let signal = i32::from(neighbour.signal_dbm).min(GOOD_SIGNAL_DBM);
         let poor = (POOR_SIGNAL_DBM - signal).max(0);
         let busy = neighbour.sent_within(SENDER_MS, now);
-        let worth = signal - 3 * poor + if busy { 12 } else { 0 }
+        let worth = signal - 3 * poor + if busy { 12 + i32::from(neighbour.packets / 6).min(24) } else { 0 }
             - 12 * i32::from(neighbour.failures)
             - i32::from(neighbour.hops[side as usize].min(20));
         // Of equals all who hear them choose the same.
@@ -215,6 +218,13 @@ impl Neighbours {
         })
     }
 
+    /// This node has a block more: what neighbours sent before counts less from now on.
+    pub(super) fn block_done(&mut self) {
+        for neighbour in &mut self.table {
+            neighbour.packets -= neighbour.packets / 4;
+        }
+    }
+
     pub(super) fn is_blocked(&self, low16: u16, now: Instant) -> bool {
         self.table.iter().any(|neighbour| neighbour.id.0 as u16 == low16 && now < neighbour.blocked_until)
     }
@@ -230,6 +240,7 @@ impl Neighbours {
         if let Some(neighbour) = self.by_low16(low16) {
             neighbour.failures = 0;
             neighbour.sent = now;
+            neighbour.packets = neighbour.packets.saturating_add(1);
             neighbour.heard = now;
             let known = &mut neighbour.held[side as usize];
             *known = held.max(*known);

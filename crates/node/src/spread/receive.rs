@@ -244,6 +244,7 @@ impl Spread {
             }
         }
         own.held = block + 1;
+        self.neighbours.block_done();
         if block == 0 {
             own.trickle.reset(now, random);
         }
