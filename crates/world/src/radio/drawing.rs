@@ -6,8 +6,15 @@ use super::phy::Rate;
 use std::fmt::Write;
 
 const WIDTH: f64 = 960.0;
+/// The plan is as high as the mesh is deep, within this.
 const PLAN: f64 = 380.0;
+/// Where storeys stand below each other, the most of each.
+const STOREY: f64 = 260.0;
 const CURVES: f64 = 260.0;
+/// Room between storeys.
+const BETWEEN: f64 = 24.0;
+/// Room for a storey's name, above the dots.
+const LABEL: f64 = 14.0;
 const MARGIN: f64 = 48.0;
 /// Colours of the curves; the first run is drawn last and on top.
 const COLOURS: [&str; 4] = ["#c2410c", "#a16207", "#4338ca", "#0f766e"];
@@ -24,7 +31,13 @@ pub struct Drawn<'a> {
 #[must_use]
 pub fn svg(title: &str, places: Option<&[Place]>, links: &Links, rate: Rate, runs: &[Drawn<'_>]) -> String {
     let mut out = String::new();
-    let height = PLAN + CURVES + 3.0 * MARGIN;
+    let mut drawing = String::new();
+    let plan_end = match runs.last() {
+        Some(last) => plan(&mut drawing, places, links, rate, last),
+        None => MARGIN,
+    };
+    curves(&mut drawing, plan_end + 1.5 * MARGIN, runs);
+    let height = plan_end + 1.5 * MARGIN + CURVES;
     let _ = write!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"system-ui, \
@@ -32,10 +45,7 @@ pub fn svg(title: &str, places: Option<&[Place]>, links: &Links, rate: Rate, run
          y=\"28\" font-size=\"18\">{}</text>\n",
         escape(title)
     );
-    if let Some(last) = runs.last() {
-        plan(&mut out, places, links, rate, last);
-    }
-    curves(&mut out, runs);
+    out.push_str(&drawing);
     out.push_str("</svg>\n");
     out
 }
@@ -44,7 +54,8 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn plan(out: &mut String, places: Option<&[Place]>, links: &Links, rate: Rate, run: &Drawn<'_>) {
+/// Draws the plan, and says where it ends.
+fn plan(out: &mut String, places: Option<&[Place]>, links: &Links, rate: Rate, run: &Drawn<'_>) -> f64 {
     let count = links.len();
     let ring = |node: usize| {
         let angle = node as f64 / count as f64 * std::f64::consts::TAU;
@@ -62,12 +73,31 @@ fn plan(out: &mut String, places: Option<&[Place]>, links: &Links, rate: Rate, r
         (low, (values.fold(f64::NEG_INFINITY, f64::max) - low).max(0.001))
     };
     let ((left, width), (top, depth)) = (bounds(|at| at.0), bounds(|at| at.1));
-    let room = (WIDTH - 2.0 * MARGIN) / f64::from(floors) - 16.0;
-    let scale = (room / width).min((PLAN - 40.0) / depth);
+    // Storeys stand beside each other or, if they are wide, below each other; all of one size.
+    let (columns, rows) = if width > depth { (1.0, f64::from(floors)) } else { (f64::from(floors), 1.0) };
+    let label = if floors > 1 { LABEL } else { 0.0 };
+    let room = (WIDTH - 2.0 * MARGIN + BETWEEN) / columns - BETWEEN;
+    let high = if rows > 1.0 { STOREY } else { PLAN };
+    let scale = (room / width).min((high - BETWEEN - label) / depth);
+    let pitch = if rows > 1.0 { (0.0, depth * scale + BETWEEN + label) } else { (room + BETWEEN, 0.0) };
+    let corner = |floor: u8| {
+        (MARGIN + f64::from(floor) * pitch.0, MARGIN + BETWEEN + label + f64::from(floor) * pitch.1)
+    };
+    if floors > 1 {
+        for floor in 0..floors {
+            let (x, y) = corner(floor);
+            let _ = writeln!(
+                out,
+                "<text x=\"{x:.1}\" y=\"{:.0}\" font-size=\"11\" fill=\"#555\">storey {}</text>",
+                y - label,
+                floor + 1
+            );
+        }
+    }
     let at = |node: usize| {
         let floor = places.and_then(|places| places.get(node)).map_or(0, |place| place.floor);
-        let (x, y) = all[node];
-        (MARGIN + f64::from(floor) * (room + 16.0) + (x - left) * scale, MARGIN + 16.0 + (y - top) * scale)
+        let ((x, y), (left_edge, upper_edge)) = (all[node], corner(floor));
+        (left_edge + (x - left) * scale, upper_edge + (y - top) * scale)
     };
     for (node, parent) in links.tree(rate, 250).iter().enumerate() {
         if let Some((parent, _)) = parent {
@@ -97,30 +127,56 @@ fn plan(out: &mut String, places: Option<&[Place]>, links: &Links, rate: Rate, r
              {says}</title></circle>"
         );
     }
+    let digits = usize::from(latest - earliest < 10.0);
+    let never = if times.iter().any(Option::is_none) { ", white never had it" } else { "" };
+    let end = corner(if rows > 1.0 { floors - 1 } else { 0 }).1 + depth * scale + 38.0;
     let _ = writeln!(
         out,
-        "<text x=\"{MARGIN}\" y=\"{:.0}\">{}: green had it after {earliest:.0} s, red after {latest:.0} s; black is the \
-         root, white never had it</text>",
-        PLAN + MARGIN,
+        "<text x=\"{MARGIN}\" y=\"{end:.0}\">{}: green had it after {earliest:.digits$} s, red after {latest:.digits$} s; black is \
+         the root{never}</text>",
         escape(run.name)
     );
+    end
 }
 
-fn curves(out: &mut String, runs: &[Drawn<'_>]) {
-    let top = PLAN + 2.0 * MARGIN;
+/// The step between marks of the time axis: 1, 2 or 5 times a power of ten, four to ten of them.
+fn step(longest: f64) -> f64 {
+    let power = 10f64.powf((longest / 4.0).log10().floor());
+    [5.0, 2.0, 1.0].into_iter().map(|by| by * power).find(|step| longest / step >= 4.0).unwrap_or(power)
+}
+
+fn curves(out: &mut String, top: f64, runs: &[Drawn<'_>]) {
     let longest = runs.iter().map(|run| run.outcome.progress.len()).max().unwrap_or(1).max(2) as f64;
     let (width, bottom) = (WIDTH - 2.0 * MARGIN, top + CURVES - MARGIN);
     let _ = writeln!(
         out,
-        "<path d=\"M{MARGIN} {top} V{bottom} H{}\" fill=\"none\" stroke=\"#333\"/>\n<text x=\"{MARGIN}\" y=\"{:.0}\">0 \
-         s</text>\n<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{:.0} s</text>\n<text x=\"8\" \
-         y=\"{:.0}\">100 %</text>",
-        MARGIN + width,
-        bottom + 18.0,
-        MARGIN + width,
-        bottom + 18.0,
-        longest,
-        top + 4.0
+        "<text x=\"{MARGIN}\" y=\"{:.0}\">How much of the image the nodes have, on average</text>",
+        top - 14.0
+    );
+    for percent in [0, 25, 50, 75, 100] {
+        let y = bottom - f64::from(percent) / 100.0 * (bottom - top);
+        let _ = writeln!(
+            out,
+            "<line x1=\"{MARGIN}\" y1=\"{y:.1}\" x2=\"{:.0}\" y2=\"{y:.1}\" stroke=\"#eee\"/>\n<text x=\"{:.0}\" y=\"{:.1}\" \
+             text-anchor=\"end\" font-size=\"11\" fill=\"#555\">{percent} %</text>",
+            MARGIN + width,
+            MARGIN - 6.0,
+            y + 4.0
+        );
+    }
+    let step = step(longest);
+    for mark in (0..).map(|mark| f64::from(mark) * step).take_while(|mark| *mark <= longest) {
+        let _ = writeln!(
+            out,
+            "<text x=\"{:.1}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"11\" fill=\"#555\">{mark} s</text>",
+            MARGIN + mark / longest * width,
+            bottom + 18.0
+        );
+    }
+    let _ = writeln!(
+        out,
+        "<path d=\"M{MARGIN} {top} V{bottom} H{}\" fill=\"none\" stroke=\"#333\"/>",
+        MARGIN + width
     );
     for (place, run) in runs.iter().enumerate() {
         let colour = COLOURS[(COLOURS.len() + place - runs.len().min(COLOURS.len())) % COLOURS.len()];
@@ -138,7 +194,7 @@ fn curves(out: &mut String, runs: &[Drawn<'_>]) {
             out,
             "<polyline points=\"{MARGIN},{bottom} {points}\" fill=\"none\" stroke=\"{colour}\" \
              stroke-width=\"2\"/>\n<text x=\"{:.0}\" y=\"{:.0}\" fill=\"{colour}\">{}</text>",
-            MARGIN + 8.0 + 160.0 * place as f64,
+            MARGIN + 160.0 * place as f64,
             bottom + 36.0,
             escape(run.name)
         );
