@@ -43,7 +43,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "powercut",
-        usage: "[--sample | --mutants]",
+        usage: "[--sample | --only STORY | --mutants]",
         purpose: "cut power inside every flash operation of updates and rollbacks; a million cuts, or a sample; or \
                   show that it notices deliberate mistakes",
         run: powercut::task,
