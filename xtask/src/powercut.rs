@@ -13,7 +13,12 @@ pub fn task(arguments: &[String]) -> Outcome {
         }
         [only] if only == "--sample" => "sample",
         [only] if only == "--mutants" => return mutants(|_| {}),
-        _ => return Err(format!("expected nothing, --sample, --only STORY or --mutants, found {}", arguments.join(" "))),
+        _ => {
+            return Err(format!(
+                "expected nothing, --sample, --only STORY or --mutants, found {}",
+                arguments.join(" ")
+            ));
+        }
     };
     let mut command = cargo();
     command.args(["run", "--quiet", "--release", "--package", "rootcast-world", "--bin", "powercut", "--"]);
