@@ -149,7 +149,10 @@ pub fn run<B: Board>(board: &mut B, start: &Start, provisioned: Provisioned, nod
         }
     });
 
-    let mesh = provisioned.mesh_key.as_ref().map(|key| Mesh::new(id, provisioned.is_root, MeshKey::new(key), draw()));
+    let mesh = provisioned
+        .mesh_key
+        .as_ref()
+        .map(|key| Mesh::new(id, provisioned.is_root, MeshKey::new(key), draw()));
     if mesh.is_none() {
         log::warn!("mesh: no key in nvs, the radio stays silent");
     }
@@ -369,7 +372,11 @@ impl Body<'_> {
             }
             mqtt::Event::Message { topic, payload } => {
                 if !self.take_command(&topic, &payload, now, node) {
-                    node.handle(now, Input::MqttMessage { topic: &topic, payload: &payload }, &mut Lent(board));
+                    node.handle(
+                        now,
+                        Input::MqttMessage { topic: &topic, payload: &payload },
+                        &mut Lent(board),
+                    );
                 }
             }
             mqtt::Event::Refused(code) => log::warn!("mqtt: refused with code {code}"),
@@ -489,7 +496,8 @@ impl Body<'_> {
     fn look_after_time<B: Board>(&mut self, board: &mut B, node: &mut Node) {
         let now = Instant(board.now_ms());
         let told = self.mesh.as_mut().and_then(|mesh| mesh.take_unix(now));
-        let own = (self.start.believes_own_clock && self.clock.is_none()).then(|| board.wall_clock()).flatten();
+        let own =
+            (self.start.believes_own_clock && self.clock.is_none()).then(|| board.wall_clock()).flatten();
         let asked = if self.start.believes_own_clock { None } else { self.ask_time_server(board, now) };
         if let Some(unix_s) = own.or(asked).or(told) {
             if self.clock.is_none() {

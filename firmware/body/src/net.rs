@@ -12,7 +12,9 @@ use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::Device;
 use smoltcp::socket::{dhcpv4, dns, tcp, udp};
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{DnsQueryType, EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr};
+use smoltcp::wire::{
+    DnsQueryType, EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr,
+};
 
 /// Bytes of a download's receive window: what a server may send ahead while a page is written.
 const DOWNLOAD_WINDOW_BYTES: usize = 12 * 1024;
@@ -143,7 +145,9 @@ impl Net {
         let query = {
             let Stack { interface, sockets, .. } = &mut *self.stack.borrow_mut();
             let socket = sockets.get_mut::<dns::Socket>(self.dns);
-            socket.start_query(interface.context(), host, DnsQueryType::A).map_err(|_| ErrorCode::DnsFailed)?
+            socket
+                .start_query(interface.context(), host, DnsQueryType::A)
+                .map_err(|_| ErrorCode::DnsFailed)?
         };
         let mut guard = Query { net: self, query: Some(query) };
         poll_fn(|_| {

@@ -93,8 +93,7 @@ impl<'a> Provider<'a> {
         now_unix: u64,
         verdict: &'a Cell<Option<ErrorCode>>,
     ) -> Self {
-        let verifier =
-            Verifier { roots, host, now_unix, verdict, certificate: Vec::new(), transcript: None };
+        let verifier = Verifier { roots, host, now_unix, verdict, certificate: Vec::new(), transcript: None };
         Self { random, verifier }
     }
 }
@@ -145,15 +144,8 @@ impl TlsVerifier<Aes128GcmSha256> for Verifier<'_> {
         let intermediates: Vec<&[u8]> = certificates.take(MAX_INTERMEDIATES + 1).collect();
         let roots = self.roots.certificates();
         let anchors: Vec<TrustAnchor<'_>> = roots.iter().filter_map(|root| trust_anchor(root).ok()).collect();
-        verify_server_chain(
-            end_entity,
-            &intermediates,
-            &anchors,
-            &self.host,
-            self.now_unix,
-            algorithms::ALL,
-        )
-        .map_err(|error| self.refuse(error))?;
+        verify_server_chain(end_entity, &intermediates, &anchors, &self.host, self.now_unix, algorithms::ALL)
+            .map_err(|error| self.refuse(error))?;
         self.certificate = end_entity.to_vec();
         self.transcript = Some(transcript.clone().finalize().into());
         Ok(())

@@ -25,10 +25,10 @@ mod radio;
 mod watchdog;
 
 use board::Chip;
+use core::mem::MaybeUninit;
 use esp_hal::clock::CpuClock;
 use esp_hal::main;
 use esp_hal::timer::timg::TimerGroup;
-use core::mem::MaybeUninit;
 use rootcast_body::body::{self, Node, Start};
 use rootcast_image::ChipId;
 use rootcast_wire::NodeId;

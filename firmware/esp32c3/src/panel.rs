@@ -45,9 +45,14 @@ impl Panel {
             button.changed_ms = now_ms;
             if is_down {
                 let letter = b'a' + index as u8;
-                log::info!("button {}{}", letter as char, if exchange.is_updating { ", during an update" } else { "" });
+                log::info!(
+                    "button {}{}",
+                    letter as char,
+                    if exchange.is_updating { ", during an update" } else { "" }
+                );
                 say(exchange, &[b'B', letter]);
-                let switched = self.outputs.as_mut().and_then(|outputs| outputs.get_mut(index)).map(Output::toggle);
+                let switched =
+                    self.outputs.as_mut().and_then(|outputs| outputs.get_mut(index)).map(Output::toggle);
                 if switched.is_some() {
                     self.tell(index, exchange);
                 }

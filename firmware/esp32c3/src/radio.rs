@@ -10,7 +10,9 @@ use core::task::{Context, Waker};
 use esp_hal::peripherals::WIFI;
 use esp_radio::esp_now::{BROADCAST_ADDRESS, EspNow, EspNowWifiInterface, PeerInfo};
 use esp_radio::wifi::sta::StationConfig;
-use esp_radio::wifi::{AuthenticationMethodConfig, Config, ControllerConfig, Interface, WifiController, WifiError};
+use esp_radio::wifi::{
+    AuthenticationMethodConfig, Config, ControllerConfig, Interface, WifiController, WifiError,
+};
 use rootcast_body::settings::Provisioned;
 use rootcast_wire::NodeId;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -62,7 +64,11 @@ impl Radio {
         if !has_network {
             let _ = now.set_channel(channel);
         }
-        log::info!("radio: ESP-NOW version {}, {}", now.version().unwrap_or(0), if has_network { "station" } else { "no network" });
+        log::info!(
+            "radio: ESP-NOW version {}, {}",
+            now.version().unwrap_or(0),
+            if has_network { "station" } else { "no network" }
+        );
         let station = Station(Interface::station());
         Ok(Self {
             controller,

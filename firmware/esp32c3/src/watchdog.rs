@@ -32,9 +32,12 @@ pub fn reset_reason() -> ResetReason {
     let panicked = crate::panic::take_note();
     match esp_hal::system::reset_reason() {
         Some(SocResetReason::CoreSw | SocResetReason::Cpu0Sw) if panicked => ResetReason::Panic,
-        Some(SocResetReason::CoreSw | SocResetReason::Cpu0Sw | SocResetReason::CoreUsbUart | SocResetReason::CoreUsbJtag) => {
-            ResetReason::Software
-        }
+        Some(
+            SocResetReason::CoreSw
+            | SocResetReason::Cpu0Sw
+            | SocResetReason::CoreUsbUart
+            | SocResetReason::CoreUsbJtag,
+        ) => ResetReason::Software,
         Some(
             SocResetReason::CoreMwdt0
             | SocResetReason::CoreMwdt1

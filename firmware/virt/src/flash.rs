@@ -49,7 +49,12 @@ impl Flash {
     }
 
     /// Programs up to [`BUFFER`] bytes that lie in one buffer's range, whatever stood there.
-    fn program(&mut self, offset: u32, words: &mut dyn Iterator<Item = u32>, count: u32) -> Result<(), NorFlashErrorKind> {
+    fn program(
+        &mut self,
+        offset: u32,
+        words: &mut dyn Iterator<Item = u32>,
+        count: u32,
+    ) -> Result<(), NorFlashErrorKind> {
         let at = Self::word(offset);
         // SAFETY: the addresses were checked to lie in the bank; the sequence is that of the command set.
         let status = unsafe {

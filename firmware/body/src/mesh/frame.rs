@@ -126,7 +126,8 @@ impl Header {
     /// Reads the header of a link frame; `None` when it is none of ours.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let head = bytes.first_chunk::<HEADER_BYTES>()?;
-        if head[..2] != MAGIC || bytes.len() < HEADER_BYTES + TAG_BYTES || bytes.len() > MAX_LINK_FRAME_BYTES {
+        if head[..2] != MAGIC || bytes.len() < HEADER_BYTES + TAG_BYTES || bytes.len() > MAX_LINK_FRAME_BYTES
+        {
             return None;
         }
         let kind = match head[2] {

@@ -217,7 +217,9 @@ impl Mesh {
             Kind::Seek => self.on_seek(now, payload),
             Kind::Beacon if header.origin == from => self.on_beacon(now, &header, signal_dbm, payload),
             Kind::Beacon => {}
-            Kind::Data | Kind::Application => return self.on_data(now, &header, from, signal_dbm, payload, frame),
+            Kind::Data | Kind::Application => {
+                return self.on_data(now, &header, from, signal_dbm, payload, frame);
+            }
         }
         Heard::Nothing
     }
@@ -232,10 +234,12 @@ impl Mesh {
     }
 
     fn on_beacon(&mut self, now: Instant, header: &Header, signal_dbm: i8, payload: &[u8]) {
-        let (Stamp::Clock(stamp), Some(beacon)) = (header.stamp, payload.first_chunk::<BEACON_BYTES>()) else {
+        let (Stamp::Clock(stamp), Some(beacon)) = (header.stamp, payload.first_chunk::<BEACON_BYTES>())
+        else {
             return;
         };
-        let word = |at: usize| beacon[at..at + 8].iter().rev().fold(0, |number, b| number << 8 | u64::from(*b));
+        let word =
+            |at: usize| beacon[at..at + 8].iter().rev().fold(0, |number, b| number << 8 | u64::from(*b));
         let answers = word(15) == self.challenge;
         if answers {
             self.learn_clock(now, stamp);

@@ -15,8 +15,8 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 use core::fmt::Write;
-use rootcast_body::board::Board;
 use core::mem::MaybeUninit;
+use rootcast_body::board::Board;
 use rootcast_body::body::{self, Node, Start};
 use rootcast_image::ChipId;
 use rootcast_node::{Colour, ResetReason};
@@ -51,10 +51,12 @@ extern "C" fn rust_main(code_address: u32) -> ! {
     unsafe { HEAP.init(heap, bytes) };
     let devices = virt::virtio::find();
     log::info!("heap: {} of {bytes} B free with {} network devices", HEAP.free(), devices.nics.len());
-    let (radio, uplink): (Vec<Nic>, Vec<Nic>) = devices.nics.into_iter().partition(|nic| nic.mac()[0] & 2 == 0);
+    let (radio, uplink): (Vec<Nic>, Vec<Nic>) =
+        devices.nics.into_iter().partition(|nic| nic.mac()[0] & 2 == 0);
     // SAFETY: the only driver in this program.
     let flash = unsafe { Flash::new() };
-    let station = radio.first().map_or(0, |nic| nic.mac().iter().fold(0, |id, byte| id << 8 | u64::from(*byte)));
+    let station =
+        radio.first().map_or(0, |nic| nic.mac().iter().fold(0, |id, byte| id << 8 | u64::from(*byte)));
     let mut board = Virt {
         flash,
         radio: radio.into_iter().next(),
