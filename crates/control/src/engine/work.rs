@@ -506,18 +506,10 @@ impl Engine {
             updates: assignment.updates(now),
         };
         let dirty: BTreeSet<NodeId> = rollout.updates.keys().copied().collect();
-        let mut run = Run { stored, rollout, version, images, progress: BTreeMap::new(), dirty };
+        let run = Run { stored, rollout, version, images, progress: BTreeMap::new(), dirty };
         let text = format!("asked for by {}: {}", new.by, run.stored.reason);
         let event = self.event(&id, text, now);
-        let mut changes = Changes {
-            rollouts: vec![run.row(now)],
-            updates: run.dirty_rows(),
-            events: vec![event],
-            ..Changes::default()
-        };
-        self.parts.store.write(&mut changes).await?;
-        self.publish_events(changes.events);
-        self.runs.insert(id.clone(), run);
+        self.keep(&id, run, event, now).await?;
         Ok(id)
     }
 
@@ -589,6 +581,11 @@ impl Engine {
         };
         run.stored.reason.clone_from(&text);
         let event = self.event(id, text, now);
+        Ok(self.keep(id, run, event, now).await?)
+    }
+
+    /// Writes a rollout down with what happened to it, and only then goes on with it.
+    async fn keep(&mut self, id: &str, mut run: Run, event: EventRow, now: Moment) -> Result<(), StoreError> {
         let mut changes = Changes {
             rollouts: vec![run.row(now)],
             updates: run.dirty_rows(),
