@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const SECRETS: [&str; 3] = ["correct horse", "battery staple", "0b51"];
+const SECRETS: [&str; 3] = ["correct horse", "battery staple", "0b51c7e2946fa83d"];
 
 /// A folder with keys, a CA and files with passwords.
 fn folder() -> TempDir {
@@ -21,7 +21,7 @@ fn folder() -> TempDir {
     succeeds(at, &["keygen", "keys", "--release"]);
     fs::write(at.join("wifi.txt"), format!("{}\n", SECRETS[0])).unwrap();
     fs::write(at.join("broker.txt"), SECRETS[1]).unwrap();
-    fs::write(at.join("mesh.key"), SECRETS[2].repeat(16)).unwrap();
+    fs::write(at.join("mesh.key"), SECRETS[2].repeat(4)).unwrap();
     let ca = rcgen::generate_simple_self_signed(["ca.example".to_string()]).unwrap();
     fs::write(at.join("ca.pem"), ca.cert.pem()).unwrap();
     folder
