@@ -9,6 +9,7 @@
 //! | [`store`] | the only place with SQL |
 //! | [`service`] | everything that can be asked, as plain functions |
 //! | [`api`] | the same as a REST API |
+//! | [`web`] | the same as pages for people |
 //! | [`clock`], [`id`], [`metrics`] | the time, names, counters |
 
 pub mod api;
@@ -21,3 +22,4 @@ pub mod mqtt;
 pub mod plane;
 pub mod service;
 pub mod store;
+pub mod web;

@@ -1,9 +1,10 @@
 //! `rootcast demo`
 
 use crate::arguments;
-use crate::demo::{Evidence, Images, LOSS, Plan, Stage, Survived, Wishes, keep};
+use crate::demo::{Attached, Evidence, Images, LOSS, Place, Plan, Stage, Survived, Wishes, keep};
 use crate::error::Error;
-use crate::mqtt::{Link, Trust, endpoint};
+use crate::files;
+use crate::mqtt::{Event, Link, Trust, endpoint};
 use crate::output::Output;
 use crate::size::Bytes;
 use crate::watch::{End, Fleet, Summary, View, follow};
@@ -11,9 +12,10 @@ use clap::Args;
 use rootcast_image::ChipId;
 use rootcast_wire::trigger::Targets;
 use rootcast_wire::{Mode, Topics, Trigger};
+use rootcast_world::body::sockets::BrokerAddress;
 use serde::Serialize;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, sleep};
@@ -30,7 +32,8 @@ use tokio::time::{Instant, sleep};
   rootcast demo --from v2.5.0.bin --to v2.5.1.bin --keep chips
   rootcast demo --mixed
   rootcast demo --delta
-  rootcast demo --chaos --seed 7")]
+  rootcast demo --chaos --seed 7
+  rootcast demo --attach")]
 pub struct Demo {
     /// Nodes in the mesh, the root among them
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -68,11 +71,22 @@ pub struct Demo {
     #[arg(long)]
     chaos: bool,
 
+    /// Update nothing: join the mesh to a running rootcast serve by its broker, until Ctrl-C. Two app images to roll out
+    /// are written to --keep: one that works, one that crashes
+    #[arg(long, value_name = "BROKER", num_args = 0..=1, default_missing_value = "mqtt://127.0.0.1:1883",
+        value_parser = arguments::Broker,
+        conflicts_with_all = ["mixed", "delta", "chaos", "from", "to", "mode"])]
+    attach: Option<BrokerAddress>,
+
+    /// The CA that the control plane's nodes trust, with --attach; without it, the one in the platform's data folder
+    #[arg(long, value_name = "FILE", requires = "attach")]
+    ca: Option<PathBuf>,
+
     /// Decides what is left to chance: MAC addresses, delays, losses, what goes wrong and when
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
-    /// Keep the content of every node's flash in this folder
+    /// Keep the content of every node's flash in this folder; with --attach, the images [default there: .]
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
@@ -106,6 +120,20 @@ struct Started<'a> {
 }
 
 #[derive(Serialize)]
+struct Joined<'a> {
+    event: &'static str,
+    nodes: u16,
+    broker: String,
+    good: &'a Path,
+    bad: &'a Path,
+}
+
+#[derive(Serialize)]
+struct Left {
+    event: &'static str,
+}
+
+#[derive(Serialize)]
 struct Ended<'a> {
     #[serde(flatten)]
     summary: &'a Summary,
@@ -117,6 +145,9 @@ struct Ended<'a> {
 
 impl Demo {
     pub fn run(self, output: &mut Output) -> Result<(), Error> {
+        if let Some(broker) = &self.attach {
+            return arguments::runtime()?.block_on(self.attach_to(broker, output));
+        }
         let (from, to) = (self.from.as_deref(), self.to.as_deref());
         let images = match (self.mixed, self.delta) {
             (true, _) if self.nodes < LEAST_MIXED => return Err(too_few("--mixed", LEAST_MIXED)),
@@ -153,6 +184,60 @@ impl Demo {
             End::Done if !evidence.flaws.is_empty() || evidence.forbidden_writes > 0 => Err(Error::Evidence),
             End::Done => Ok(()),
         }
+    }
+
+    /// A mesh around a control plane, until Ctrl-C.
+    async fn attach_to(&self, broker: &BrokerAddress, output: &mut Output) -> Result<(), Error> {
+        let ca = match &self.ca {
+            Some(path) => path.clone(),
+            None => arguments::data_folder()?.join("rootcast-ca.pem"),
+        };
+        let folder = self.keep.clone().unwrap_or_else(|| PathBuf::from("."));
+        // Is it there at all? A mesh that waits for ever would not say so.
+        let failed = |error| Error::Broker { broker: broker.to_string(), error };
+        let trust = Trust::Authorities(files::read_certificates(&ca)?);
+        let topics = Topics::default();
+        let filters = [topics.all_reports().to_string()];
+        let mut link = Link::open(&endpoint(broker), &trust, &filters).await.map_err(failed)?;
+        let place = Place { broker, ca: &ca, folder: &folder };
+        let loss = self.loss.unwrap_or(0.0);
+        let mesh = Attached::start(&place, self.chip, self.nodes.into(), loss, self.seed)?;
+        output.show(&Joined {
+            event: "attached",
+            nodes: self.nodes,
+            broker: broker.to_string(),
+            good: &mesh.good,
+            bad: &mesh.bad,
+        })?;
+        let mut fleet = Fleet::new(topics, Targets::all(), None);
+        fleet.expect(self.nodes.into());
+        let mut view = View::new(output, format!("A mesh at {broker}; Ctrl-C ends it"));
+        let (start, mut was_formed) = (Instant::now(), false);
+        let stopped = arguments::stopped();
+        tokio::pin!(stopped);
+        loop {
+            mesh.show(&mut fleet);
+            view.redraw(&fleet, start.elapsed())?;
+            if !was_formed && mesh.has_formed() {
+                was_formed = true;
+                view.note(output, "every node is in the mesh")?;
+            }
+            tokio::select! {
+                () = &mut stopped => break,
+                () = sleep(LOOK) => {}
+                event = link.next() => match event {
+                    Event::Message { topic, payload, .. } => {
+                        let change = fleet.hear(&topic, &payload, start.elapsed());
+                        view.changed(output, &fleet, change, start.elapsed())?;
+                    }
+                    Event::Lost => view.note(output, "The connection to the broker is gone; trying again.")?,
+                    Event::Back => view.note(output, "The connection to the broker is back.")?,
+                },
+            }
+        }
+        drop(view);
+        mesh.stop().await;
+        output.show(&Left { event: "stopped" })
     }
 
     fn started<'a>(&self, images: &Images, stage: &'a Stage) -> Started<'a> {
@@ -268,6 +353,20 @@ impl fmt::Display for Started<'_> {
             (None, false) => writeln!(f, "  release  {}", self.url),
             (None, true) => writeln!(f, "  image    {} ({})", self.url, Bytes(self.image_bytes as u64)),
         }
+    }
+}
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "A mesh of {} virtual nodes joins {}", self.nodes, self.broker)?;
+        writeln!(f, "  to roll out            {}", self.good.display())?;
+        writeln!(f, "  one that crashes       {}", self.bad.display())
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("The mesh was virtual: nothing is left behind but the images.")
     }
 }
 

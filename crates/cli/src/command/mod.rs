@@ -19,6 +19,7 @@ mod rollout;
 mod serve;
 mod sign;
 mod simulate;
+mod token;
 mod trigger;
 
 use crate::error::Error;
@@ -48,6 +49,7 @@ pub enum Command {
     Releases(releases::Releases),
     Rollout(Box<rollout::RolloutCommand>),
     Events(events::Events),
+    Token(token::Token),
 }
 
 impl Command {
@@ -74,6 +76,7 @@ impl Command {
             Self::Releases(command) => command.run(output),
             Self::Rollout(command) => command.run(output),
             Self::Events(command) => command.run(output),
+            Self::Token(command) => command.run(output),
         }
     }
 }

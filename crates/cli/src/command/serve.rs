@@ -15,12 +15,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// Run the control plane, until Ctrl-C: registry, releases, rollouts, REST API
+/// Run the control plane, until Ctrl-C: registry, releases, rollouts, web page, REST API
 ///
 /// Everything is embedded: an MQTT broker, an HTTPS host for firmware, a database (SQLite in the data folder). Each of
 /// them can be replaced by one that is there: --broker, --database. The first start makes an administrator's token and
-/// prints it once: put it into ROOTCAST_TOKEN for rootcast nodes, releases, rollout and events. Without further options
-/// everything listens on this machine only.
+/// prints it once: log in with it on the web page, and put it into ROOTCAST_TOKEN for rootcast nodes, releases, rollout,
+/// events and token. Without further options everything listens on this machine only.
 #[derive(Args)]
 #[command(after_help = "Examples:
   rootcast serve
@@ -213,7 +213,7 @@ fn read_users(path: &Path) -> Result<Users, Error> {
 impl fmt::Display for Started<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "the control plane runs")?;
-        writeln!(f, "  API                {}", self.api)?;
+        writeln!(f, "  web page and API   {}", self.api)?;
         writeln!(f, "  broker             {}", self.broker)?;
         if let Some(address) = self.broker_tls {
             writeln!(f, "  broker with TLS    {address}")?;

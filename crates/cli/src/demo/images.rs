@@ -17,6 +17,9 @@ pub const OLD_VERSION: &str = "1.0.0";
 /// The version that they are to run.
 pub const NEW_VERSION: &str = "1.1.0";
 
+/// The version that crashes as soon as it runs.
+pub const CRASHING_VERSION: &str = "1.2.0";
+
 /// Nodes of one kind: they start with the same image and are to end with the same.
 #[derive(Debug)]
 pub struct Kind {
@@ -89,6 +92,14 @@ impl Images {
             is_release: false,
             patch: None,
         })
+    }
+
+    /// For a control plane to roll out: the image that nodes run, a newer one, and one that crashes.
+    pub fn to_roll_out(chip: ChipId) -> Result<(Self, Vec<u8>), Error> {
+        let images = Self::of_one_kind(None, None, chip)?;
+        let bad = make(chip, CRASHING_VERSION, IMAGE_BYTES)?;
+        let bad = sign(&bad, Path::new(PROJECT), &images.key)?;
+        Ok((images, bad))
     }
 
     /// Bytes of the largest image that a node may have to fetch.

@@ -115,7 +115,8 @@ impl Stage {
         let topology = Topology::three_layers(wishes.nodes, wishes.seed);
         let kind_of = |index: usize| (images.kind_of)(index, &topology.members[index]);
         let address = broker.address();
-        let mut machines = machines(images, &table, &topology, &authority, address, wishes.seed)?;
+        let provisioning = provisioning(images, &format!("mqtt://{address}"), authority.certificate_pem());
+        let mut machines = machines(images, &table, &topology, &provisioning, wishes.seed)?;
         if wishes.chaos {
             machines.iter_mut().for_each(|machine| chaos::hurry(machine.settings_mut()));
         }
@@ -166,28 +167,7 @@ impl Stage {
 
     /// Tells the fleet what is to be seen of every node.
     pub fn show(&self, fleet: &mut Fleet) {
-        for view in &self.views {
-            let view = view.borrow();
-            let led = match (&view.power, view.led) {
-                (PowerView::Running | PowerView::Hung, Some(Colour::Red)) => Led::Red,
-                (PowerView::Running | PowerView::Hung, Some(Colour::Yellow)) => Led::Yellow,
-                (PowerView::Running | PowerView::Hung, Some(Colour::Green)) => Led::Green,
-                (PowerView::Running | PowerView::Hung, Some(Colour::Blue)) => Led::Blue,
-                _ => Led::Off,
-            };
-            fleet.see(Sight {
-                id: view.id,
-                node_type: &view.node_type,
-                is_root: view.is_root,
-                layer: view.layer,
-                parent: view.parent,
-                led,
-                version: &view.version,
-                percent: view.percent,
-                bytes: view.bytes,
-                rate: view.bytes_per_s,
-            });
-        }
+        show(&self.views, fleet);
     }
 
     /// Rules that nodes broke on their flash. There is none for which that is right.
@@ -281,26 +261,55 @@ impl Stage {
     }
 }
 
+/// Tells a fleet what is to be seen of every node.
+pub fn show(views: &[watch::Receiver<NodeView>], fleet: &mut Fleet) {
+    for view in views {
+        let view = view.borrow();
+        let led = match (&view.power, view.led) {
+            (PowerView::Running | PowerView::Hung, Some(Colour::Red)) => Led::Red,
+            (PowerView::Running | PowerView::Hung, Some(Colour::Yellow)) => Led::Yellow,
+            (PowerView::Running | PowerView::Hung, Some(Colour::Green)) => Led::Green,
+            (PowerView::Running | PowerView::Hung, Some(Colour::Blue)) => Led::Blue,
+            _ => Led::Off,
+        };
+        fleet.see(Sight {
+            id: view.id,
+            node_type: &view.node_type,
+            is_root: view.is_root,
+            layer: view.layer,
+            parent: view.parent,
+            led,
+            version: &view.version,
+            percent: view.percent,
+            bytes: view.bytes,
+            rate: view.bytes_per_s,
+        });
+    }
+}
+
 fn broker_address(at: SocketAddr) -> BrokerAddress {
     BrokerAddress { host: at.ip().to_string(), port: at.port(), tls: false, login: None }
 }
 
+/// What every node knows of its surroundings.
+pub fn provisioning(images: &Images, broker: &str, ca_pem: String) -> Provisioning {
+    Provisioning {
+        trusted_keys: vec![images.key.key_digest()],
+        allow_unsigned: false,
+        broker: broker.to_string(),
+        ca_pem: ca_pem.into_bytes(),
+        ..Provisioning::default()
+    }
+}
+
 /// The machines of all nodes, in the topology's order.
-fn machines(
+pub fn machines(
     images: &Images,
     table: &PartitionTable,
     topology: &Topology,
-    authority: &DevelopmentCa,
-    broker: SocketAddr,
+    provisioning: &Provisioning,
     seed: u64,
 ) -> Result<Vec<Machine>, Error> {
-    let provisioning = Provisioning {
-        trusted_keys: vec![images.key.key_digest()],
-        allow_unsigned: false,
-        broker: format!("mqtt://{broker}"),
-        ca_pem: authority.certificate_pem().into_bytes(),
-        ..Provisioning::default()
-    };
     // What an application keeps there: it must be the same afterwards.
     let application_nvs = Contents(
         [

@@ -7,9 +7,12 @@ use super::auth::by_header;
 use super::problem::Problem;
 use crate::clock::to_db;
 use crate::metrics::Metrics;
+use crate::service::Service;
+use crate::service::tokens::Principal;
 use crate::store::access::AuditRow;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::Method;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::SocketAddr;
@@ -24,33 +27,49 @@ pub async fn write_down(State(api): State<Api>, request: Request, next: Next) ->
         Ok(principal) => principal,
         Err(error) => return Problem::from(error).into_response(),
     };
-    let source = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.to_string());
-    let source = source.unwrap_or_else(|| "-".to_owned());
+    let source = source_of(&parts);
     let Some(principal) = principal else {
         Metrics::count(&api.service.metrics.unauthorized);
         tracing::info!(%source, method = %parts.method, path = parts.uri.path(), "a request without a valid token");
         return next.run(Request::from_parts(parts, body)).await;
     };
     parts.extensions.insert(principal.clone());
-    let (method, mut path) = (parts.method.clone(), parts.uri.path().to_owned());
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let response = next.run(Request::from_parts(parts, body)).await;
     if matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return response;
     }
-    path.truncate(path.floor_char_boundary(MAX_PATH_BYTES));
+    record(&api.service, &principal, source, &method, &format!("/api/v1{path}"), response.status()).await;
+    response
+}
+
+/// Writes down that somebody asked for a change, and how that ended.
+pub(crate) async fn record(
+    service: &Service,
+    who: &Principal,
+    source: String,
+    method: &Method,
+    path: &str,
+    status: StatusCode,
+) {
     let row = AuditRow {
         seq: 0,
-        at: to_db(api.service.clock.now()),
-        who: format!("{} ({})", principal.name, principal.token),
-        role: principal.role.name().to_owned(),
+        at: to_db(service.clock.now()),
+        who: format!("{} ({})", who.name, who.token),
+        role: who.role.name().to_owned(),
         source,
         method: method.to_string(),
-        path: format!("/api/v1{path}"),
-        status: response.status().as_u16().into(),
+        path: path.get(..path.floor_char_boundary(MAX_PATH_BYTES)).unwrap_or_default().to_owned(),
+        status: status.as_u16().into(),
     };
-    if let Err(error) = api.service.store.add_audit(&row).await {
+    if let Err(error) = service.store.add_audit(&row).await {
         // What was done is done; that it could not be written down must not go unseen.
         tracing::error!(%error, ?row, "a change could not be written into the audit log");
     }
-    response
+}
+
+/// From which address a request comes, as far as is known.
+pub(crate) fn source_of(parts: &Parts) -> String {
+    let source = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.to_string());
+    source.unwrap_or_else(|| "-".to_owned())
 }

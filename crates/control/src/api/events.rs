@@ -78,22 +78,30 @@ pub async fn stream(
             Some(text.parse().map_err(|_| Problem::malformed("Last-Event-ID is no event's number"))?)
         }
     };
+    let events = follow(api.service, filter.rollout, named.or(filter.after));
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+/// What happens from now on, or after an event: those of the past first.
+pub(crate) fn follow(
+    service: Service,
+    rollout: Option<String>,
+    after: Option<i64>,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     // Listening begins before the past is read, so that nothing falls between the two.
-    let live = api.service.listen();
-    let after = named.or(filter.after);
+    let live = service.listen();
     let follower = Follower {
-        service: api.service,
-        rollout: filter.rollout,
+        service,
+        rollout,
         last: after.unwrap_or(0),
         is_behind: after.is_some(),
         ready: VecDeque::new(),
         live,
     };
-    let events = futures_util::stream::unfold(follower, |mut follower| async move {
+    futures_util::stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok(event), follower))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+    })
 }
 
 /// Somebody who follows events.

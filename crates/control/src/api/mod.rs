@@ -99,8 +99,13 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Every route.
+/// Every route, and an answer to what is none.
 pub fn router(service: Service) -> Router {
+    routes(service).fallback(async || Problem::not_found("page"))
+}
+
+/// Every route.
+pub fn routes(service: Service) -> Router {
     let document = document().to_json().unwrap_or_default();
     let api = Api { service, document: document.into() };
     let (v1, _) = v1().split_for_parts();
@@ -112,7 +117,6 @@ pub fn router(service: Service) -> Router {
         .route("/metrics", get(system::metrics))
         .route("/health/live", get(system::live))
         .route("/health/ready", get(system::ready))
-        .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || Problem::method())
         .with_state(api)
 }

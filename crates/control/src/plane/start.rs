@@ -14,6 +14,7 @@ use crate::mqtt::{Endpoint, Trust};
 use crate::service::Service;
 use crate::service::tokens::{Role, make_token};
 use crate::store::{Place, Store};
+use crate::web;
 use rootcast_hosting::authority::CA_CERTIFICATE_FILE;
 use rootcast_hosting::identity::IdentitySource;
 use rootcast_hosting::{DevelopmentCa, Files, FirmwareHost, HostOptions, ServerIdentity};
@@ -107,8 +108,9 @@ impl ControlPlane {
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
         let listen_failed = |source| PlaneError::Listen { address: setup.api, source };
-        let api =
-            ApiListener::start(setup.api, tls, api::router(service.clone())).await.map_err(listen_failed)?;
+        let is_secure = tls.is_some() || setup.is_behind_proxy;
+        let pages = web::router(service.clone(), api::routes(service.clone()), is_secure);
+        let api = ApiListener::start(setup.api, tls, pages).await.map_err(listen_failed)?;
         let api_url = format!("{scheme}://{}", place_of(api.address(), &setup.names));
         let ca = setup.certificate.is_none().then(|| setup.data.join(CA_CERTIFICATE_FILE));
         let tasks = vec![work, link];

@@ -264,6 +264,12 @@ impl Service {
         Ok(UpdatePage { items: rows.into_iter().map(UpdateView::from).collect(), next })
     }
 
+    /// The nodes of a rollout that ended badly: failed, rolled back or lost; not more than `limit`.
+    pub async fn failed_updates(&self, id: &str, limit: u32) -> Result<Vec<UpdateView>, ServiceError> {
+        let rows = self.store.failed_updates(id, limit.into()).await?;
+        Ok(rows.into_iter().map(UpdateView::from).collect())
+    }
+
     /// Pauses, resumes, aborts or retries a rollout; if a revision is given, only if it is still that one.
     pub async fn order(
         &self,

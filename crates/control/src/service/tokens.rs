@@ -153,6 +153,19 @@ pub struct AuditPage {
     pub next: Option<String>,
 }
 
+fn audit_view(row: AuditRow) -> AuditView {
+    AuditView {
+        seq: row.seq,
+        at: rfc3339(row.at),
+        who: row.who,
+        role: row.role,
+        source: row.source,
+        method: row.method,
+        path: row.path,
+        status: row.status,
+    }
+}
+
 fn token_view(row: TokenRow) -> TokenView {
     TokenView {
         id: row.id,
@@ -193,16 +206,14 @@ impl Service {
         let size = page_size(page.limit)?;
         let rows = self.store.audit(page.after.unwrap_or(0), one_more(size)).await?;
         let (rows, next) = cut(rows, size, |row| row.seq.to_string());
-        let view = |row: AuditRow| AuditView {
-            seq: row.seq,
-            at: rfc3339(row.at),
-            who: row.who,
-            role: row.role,
-            source: row.source,
-            method: row.method,
-            path: row.path,
-            status: row.status,
-        };
-        Ok(AuditPage { items: rows.into_iter().map(view).collect(), next })
+        Ok(AuditPage { items: rows.into_iter().map(audit_view).collect(), next })
+    }
+
+    /// The audit log, newest first, lines before `before` only.
+    pub async fn newest_audit(&self, before: Option<i64>, limit: u32) -> Result<AuditPage, ServiceError> {
+        let size = page_size(Some(limit))?;
+        let rows = self.store.newest_audit(before.unwrap_or(i64::MAX), one_more(size)).await?;
+        let (rows, next) = cut(rows, size, |row| row.seq.to_string());
+        Ok(AuditPage { items: rows.into_iter().map(audit_view).collect(), next })
     }
 }

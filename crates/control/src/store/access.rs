@@ -106,6 +106,12 @@ impl Store {
         Ok(query.bind(after).bind(limit).fetch_all(&self.pool).await?)
     }
 
+    /// The audit log, newest first, lines before `before` only.
+    pub async fn newest_audit(&self, before: i64, limit: i64) -> Result<Vec<AuditRow>, StoreError> {
+        let query = sqlx::query_as("SELECT * FROM audit WHERE seq < $1 ORDER BY seq DESC LIMIT $2");
+        Ok(query.bind(before).bind(limit).fetch_all(&self.pool).await?)
+    }
+
     /// The answer that was given to a request with this key.
     pub async fn answer(&self, token: &str, key: &str) -> Result<Option<AnswerRow>, StoreError> {
         let query =

@@ -11,6 +11,7 @@
 //! | [`rollout`] | rollouts, updates, triggers |
 //! | [`event`] | events |
 //! | [`access`] | tokens, audit, idempotency |
+//! | `session` | sessions of the web page |
 //! | [`change`] | what the engine writes in one transaction |
 
 pub mod access;
@@ -21,6 +22,7 @@ pub mod node;
 mod open;
 pub mod release;
 pub mod rollout;
+mod session;
 
 pub use change::Changes;
 pub use error::StoreError;

@@ -4,7 +4,7 @@ use super::{Store, StoreError};
 use sqlx::FromRow;
 
 /// A node as stored; see the migration for the columns.
-#[derive(Clone, Debug, PartialEq, FromRow)]
+#[derive(Clone, Debug, Default, PartialEq, FromRow)]
 pub struct NodeRow {
     /// Its id.
     pub id: i64,

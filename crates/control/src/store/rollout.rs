@@ -142,6 +142,15 @@ impl Store {
         Ok(query.bind(rollout).bind(after).bind(limit).fetch_all(&self.pool).await?)
     }
 
+    /// Updates of a rollout that ended badly, by wave and node.
+    pub async fn failed_updates(&self, rollout: &str, limit: i64) -> Result<Vec<UpdateRow>, StoreError> {
+        let query = sqlx::query_as(
+            "SELECT * FROM updates WHERE rollout_id = $1 AND state IN ('failed', 'rolled_back', 'lost') \
+             ORDER BY wave, node LIMIT $2",
+        );
+        Ok(query.bind(rollout).bind(limit).fetch_all(&self.pool).await?)
+    }
+
     /// How many updates of a rollout are in which wave and state.
     pub async fn update_counts(&self, rollout: &str) -> Result<Vec<(i64, String, i64)>, StoreError> {
         let query = sqlx::query_as(
