@@ -9,6 +9,7 @@
 //! | [`store`] | the only place with SQL |
 //! | [`service`] | everything that can be asked, as plain functions |
 //! | [`api`] | the same as a REST API |
+//! | [`home_assistant`] | the same as `update` entities of Home Assistant |
 //! | [`web`] | the same as pages for people |
 //! | [`clock`], [`id`], [`metrics`] | the time, names, counters |
 
@@ -16,6 +17,7 @@ pub mod api;
 pub mod broker;
 pub mod clock;
 pub mod engine;
+pub mod home_assistant;
 pub mod id;
 pub mod metrics;
 pub mod mqtt;

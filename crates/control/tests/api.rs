@@ -220,6 +220,18 @@ async fn every_route_lets_in_its_least_role_and_nobody_below_it() {
     assert_eq!(plane.get("nobody", "/health/live").await.status, StatusCode::OK);
 }
 
+#[test]
+fn the_document_describes_everything_that_it_refers_to() {
+    let document: Value = serde_json::to_value(api::document()).unwrap();
+    let text = document.to_string();
+    let references: Vec<&str> =
+        text.split("\"#/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(references.contains(&"components/schemas/Problem"), "{references:?}");
+    for reference in references {
+        assert!(document.pointer(&format!("/{reference}")).is_some(), "{reference} is described nowhere");
+    }
+}
+
 #[tokio::test]
 async fn errors_say_what_is_wrong_in_the_form_of_rfc_9457() {
     let plane = Plane::start().await;

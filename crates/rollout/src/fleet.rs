@@ -15,6 +15,21 @@ pub struct Fleet {
     /// Since when everything that nodes say is heard; `None` while there is no connection to the broker. Silence before
     /// that is not the nodes'.
     pub listening_since: Option<Moment>,
+    /// Where several processes share the work: the meshes that another one decides about. Their nodes count, and nothing is
+    /// done about them here.
+    pub elsewhere: BTreeSet<String>,
+    /// Another process decides about rollouts as wholes: when they begin, go on to the next wave, stop and end.
+    pub follows: bool,
+}
+
+impl Fleet {
+    /// Whether another process decides about a node. One that nobody has heard of is whoever's decides about the whole.
+    pub(crate) fn is_elsewhere(&self, id: NodeId) -> bool {
+        match self.nodes.get(&id) {
+            Some(node) => self.elsewhere.contains(&node.mesh),
+            None => self.follows,
+        }
+    }
 }
 
 /// A mesh: one root, its topics below one prefix.

@@ -6,6 +6,7 @@ use crate::output::Output;
 use crate::{arguments, files};
 use clap::Args;
 use rootcast_control::broker::{Rule, TopicFilter, Users};
+use rootcast_control::home_assistant::entity::DISCOVERY_PREFIX;
 use rootcast_control::plane::{BrokerChoice, ControlPlane, Setup};
 use rootcast_wire::Topics;
 use rootcast_world::body::sockets::BrokerAddress;
@@ -63,6 +64,18 @@ pub struct Serve {
     /// Who may use the embedded broker; without it, every program on this machine
     #[arg(long, value_name = "FILE")]
     mqtt_users: Option<PathBuf>,
+
+    /// Tell Home Assistant of every node as an update entity, on the same broker, below this discovery prefix
+    #[arg(long, value_name = "PREFIX", num_args = 0..=1, default_missing_value = DISCOVERY_PREFIX)]
+    home_assistant: Option<String>,
+
+    /// Where uploaded images are kept; without it in the data folder. Several processes share one
+    #[arg(long, value_name = "DIR")]
+    files: Option<PathBuf>,
+
+    /// Where nodes find what lies there, if not at the firmware host
+    #[arg(long, value_name = "URL")]
+    files_url: Option<String>,
 
     /// Where the firmware host listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
@@ -164,11 +177,14 @@ impl Serve {
         };
         Ok(Setup {
             database: self.database,
+            files: self.files,
+            files_url: self.files_url,
             broker,
             firmware: self.firmware,
             names: self.name,
             certificate: self.cert.zip(self.key),
             api: self.listen,
+            home_assistant: self.home_assistant,
             is_behind_proxy: self.behind_proxy,
             data,
         })

@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// How long anything may take that should not take long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A mesh that forms at once.
 const PACE: RadioPace = RadioPace { start: (5, 20), join: (10, 50), notice: (50, 100) };

@@ -6,6 +6,7 @@ use super::extract::Params;
 use super::problem::{Problem, Refusals};
 use crate::service::Service;
 use crate::service::events::{EventFilter, EventPage, EventView, TriggerPage};
+use crate::service::page::page_start;
 use crate::service::rollouts::After;
 use crate::store::event::EventRow;
 use axum::Json;
@@ -78,7 +79,11 @@ pub async fn stream(
             Some(text.parse().map_err(|_| Problem::malformed("Last-Event-ID is no event's number"))?)
         }
     };
-    let events = follow(api.service, filter.rollout, named.or(filter.after));
+    let after = match named.or(filter.after) {
+        None => None,
+        after => Some(page_start(after)?),
+    };
+    let events = follow(api.service, filter.rollout, after);
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 

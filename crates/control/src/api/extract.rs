@@ -1,6 +1,7 @@
 //! Bodies, queries and path parts, with errors that say which field is wrong.
 
 use super::problem::Problem;
+use axum::body::Bytes;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Json, Path, Query, Request};
 use axum::http::StatusCode;
@@ -14,7 +15,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::<T>::from_request(request, state).await {
+        let (parts, body) = request.into_parts();
+        let read = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await;
+        let bytes = read.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+        // A list of values would do for a structure otherwise, whose fields they would silently become.
+        let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
+        match Json::<T>::from_request(Request::from_parts(parts, bytes.into()), state).await {
+            Ok(Json(_)) if !is_object => Err(Problem::malformed("the body has to be a JSON object")),
             Ok(Json(value)) => Ok(Self(value)),
             Err(rejection) => {
                 let status = match &rejection {

@@ -55,11 +55,14 @@ pub struct Api {
 }
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "Rootcast",
-    description = "The control plane of Rootcast: nodes as heard of, releases, and rollouts that stop by themselves.",
-    license(name = "MIT OR Apache-2.0")
-))]
+#[openapi(
+    info(
+        title = "Rootcast",
+        description = "The control plane of Rootcast: nodes as heard of, releases, and rollouts that stop by themselves.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    components(schemas(Problem))
+)]
 struct Document;
 
 fn v1() -> OpenApiRouter<Api> {

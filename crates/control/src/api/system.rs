@@ -52,6 +52,19 @@ pub async fn metrics(State(api): State<Api>, _: Viewer) -> Result<Response, Prob
         count(standing.open_rollouts),
     );
     put("rootcast_updates_in_flight", "gauge", "Updates that are going on.", count(standing.in_flight));
+    put(
+        "rootcast_processes",
+        "gauge",
+        "Processes that share the work, this one among them.",
+        count(standing.processes),
+    );
+    put("rootcast_meshes_held", "gauge", "Meshes that this process decides about.", count(standing.meshes));
+    put(
+        "rootcast_leads",
+        "gauge",
+        "Whether this process decides about rollouts as wholes.",
+        standing.leads.into(),
+    );
     let counts = [
         ("rootcast_mqtt_messages_total", "Messages of nodes that were understood.", &counters.messages),
         ("rootcast_mqtt_rejected_total", "Messages that were turned down.", &counters.rejected),

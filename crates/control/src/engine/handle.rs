@@ -70,6 +70,12 @@ pub struct Standing {
     pub open_rollouts: usize,
     /// Updates that are going on.
     pub in_flight: usize,
+    /// Processes on this database, itself among them.
+    pub processes: usize,
+    /// Whether this one decides about rollouts as wholes; always where it is alone.
+    pub leads: bool,
+    /// Meshes that this one decides about, where there are several; else all.
+    pub meshes: usize,
 }
 
 pub(super) type Reply<T> = oneshot::Sender<T>;
@@ -103,6 +109,8 @@ pub struct EngineHandle {
     pub(super) requests: mpsc::Sender<Request>,
     /// Weak: listeners are to notice that the engine has ended.
     pub(super) events: broadcast::WeakSender<EventRow>,
+    /// Events are read from the store, where those of other processes are too.
+    pub(super) is_shared: bool,
 }
 
 impl EngineHandle {
@@ -181,6 +189,9 @@ impl EngineHandle {
 
     /// Tells listeners of an event that is written already.
     pub fn tell(&self, event: EventRow) {
+        if self.is_shared {
+            return;
+        }
         // Nobody listening is no error.
         if let Some(events) = self.events.upgrade() {
             let _ = events.send(event);

@@ -16,14 +16,21 @@
 //! |---|---|
 //! | [`registry`] | nodes as heard of |
 //! | [`run`](Run) | an open rollout between store and planner |
+//! | `share` | other processes on the same database |
 //! | [`handle`](EngineHandle) | what others may ask of the engine |
 //! | `work` | the loop |
+//! | `hear`, `round`, `decide`, `orders` | its parts, in the order above |
 //! | `publish` | the connection to the broker |
 
+mod decide;
 mod handle;
+mod hear;
+mod orders;
 mod publish;
 mod registry;
+mod round;
 mod run;
+mod share;
 mod work;
 
 pub use handle::{EngineHandle, NewRollout, Order, OrderError, Standing};

@@ -39,7 +39,7 @@ pub struct Registry {
 }
 
 /// What was heard, put to the node that it is about.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Noted {
     /// The node.
     pub node: NodeId,
@@ -93,14 +93,14 @@ impl Registry {
         self.nodes.get(&id)
     }
 
-    /// Gives a node a name and tags. False if there is no such node.
+    /// Gives a node a name and tags, and returns its row. `None` if there is no such node.
     pub fn mark(
         &mut self,
         id: NodeId,
         name: Option<Option<String>>,
         tags: Option<&BTreeSet<String>>,
-    ) -> bool {
-        let Some(row) = self.nodes.get_mut(&id) else { return false };
+    ) -> Option<NodeRow> {
+        let row = self.nodes.get_mut(&id)?;
         if let Some(name) = name {
             row.name = name;
         }
@@ -108,7 +108,7 @@ impl Registry {
             row.tags = serde_json::to_string(tags).unwrap_or_else(|_| "[]".to_owned());
         }
         self.dirty.insert(id);
-        true
+        Some(row.clone())
     }
 
     /// Forgets a node; it comes back when it is heard of again. False if there is no such node.
@@ -123,11 +123,41 @@ impl Registry {
         true
     }
 
-    /// What changed since this was last asked.
-    pub fn take_changes(&mut self) -> (Vec<NodeRow>, Vec<i64>) {
+    /// What changed since this was last asked, of the meshes that `is_ours` holds for; the rest stays for later.
+    pub fn take_changes(&mut self, is_ours: impl Fn(&str) -> bool) -> (Vec<NodeRow>, Vec<i64>) {
         let dirty = std::mem::take(&mut self.dirty);
-        let rows = dirty.iter().filter_map(|id| self.nodes.get(id).cloned()).collect();
+        let mut rows = Vec::new();
+        for id in dirty {
+            match self.nodes.get(&id) {
+                Some(row) if is_ours(&row.mesh) => rows.push(row.clone()),
+                Some(_) => _ = self.dirty.insert(id),
+                None => {}
+            }
+        }
         (rows, std::mem::take(&mut self.forgotten))
+    }
+
+    /// The meshes that nodes were heard of in.
+    pub fn meshes(&self) -> BTreeSet<String> {
+        self.mesh_sizes.keys().cloned().collect()
+    }
+
+    /// Takes over names and tags as the store has them, and drops nodes that it does not have and that were not heard of
+    /// since `since`: another process forgot them.
+    pub fn take_marks(&mut self, marks: Vec<(i64, Option<String>, String)>, since: Moment) {
+        let mut gone: BTreeSet<NodeId> =
+            self.nodes.iter().filter(|(_, row)| from_db(row.last_seen) < since).map(|(id, _)| *id).collect();
+        for (id, name, tags) in marks {
+            let id = node_id(id);
+            gone.remove(&id);
+            if let Some(row) = self.nodes.get_mut(&id) {
+                (row.name, row.tags) = (name, tags);
+            }
+        }
+        for id in gone {
+            self.forget(id);
+            self.forgotten.pop();
+        }
     }
 
     /// Puts changes back that could not be written.
@@ -248,6 +278,7 @@ impl Registry {
             nodes: self.nodes.iter().map(node).collect(),
             meshes: meshes.iter().map(mesh).collect(),
             listening_since,
+            ..Fleet::default()
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Run {
     pub progress: BTreeMap<NodeId, u8>,
     /// Updates that changed since they were last written.
     pub dirty: BTreeSet<NodeId>,
+    /// Those of them that are triggered by what is about to be written.
+    pub triggered: BTreeSet<NodeId>,
 }
 
 impl Run {
@@ -40,7 +42,6 @@ impl Run {
         images: Vec<ImageRow>,
         updates: Vec<UpdateRow>,
     ) -> Result<Self, StoreError> {
-        let unreadable = |what, value: &str| StoreError::Content { what, value: value.to_owned() };
         let spec = serde_json::from_str(&stored.spec).map_err(|_| unreadable("rollout", &stored.spec))?;
         let phase = Phase::from_name(&stored.phase).ok_or_else(|| unreadable("phase", &stored.phase))?;
         let baseline =
@@ -50,25 +51,7 @@ impl Run {
         for row in updates {
             let id = node_id(row.node);
             progress.insert(id, u8::try_from(row.progress).unwrap_or(0));
-            let state = State::from_name(&row.state).ok_or_else(|| unreadable("state", &row.state))?;
-            let image = from_hex(&row.image_hash).ok_or_else(|| unreadable("hash", &row.image_hash))?;
-            let update = Update {
-                wave: usize::try_from(row.wave).unwrap_or(0),
-                variant: usize::try_from(row.variant).unwrap_or(0),
-                expected: Expected { image, elf: row.elf.as_deref().and_then(from_hex) },
-                before: row.before_image.as_deref().and_then(read_running),
-                state,
-                since: from_db(row.since),
-                attempt: u32::try_from(row.attempt).unwrap_or(1),
-                triggered_at: row.triggered_at.map(from_db),
-                last_trigger_at: row.last_trigger_at.map(from_db),
-                triggers: u32::try_from(row.triggers).unwrap_or(0),
-                answered: row.answered != 0,
-                dropped_at: row.dropped_at.map(from_db),
-                reason: row.reason,
-                code: row.code,
-            };
-            read.insert(id, update);
+            read.insert(id, update_of(row)?);
         }
         let rollout = Rollout {
             spec,
@@ -78,7 +61,31 @@ impl Run {
             baseline,
             updates: read,
         };
-        Ok(Self { stored, rollout, version, images, progress, dirty: BTreeSet::new() })
+        let (dirty, triggered) = (BTreeSet::new(), BTreeSet::new());
+        Ok(Self { stored, rollout, version, images, progress, dirty, triggered })
+    }
+
+    /// Takes over what another process wrote about the rollout as a whole.
+    pub fn take_row(&mut self, row: RolloutRow) -> Result<(), StoreError> {
+        let fresh = Self::from_rows(row, String::new(), Vec::new(), Vec::new())?;
+        let updates = std::mem::take(&mut self.rollout.updates);
+        self.rollout = Rollout { updates, ..fresh.rollout };
+        self.stored = fresh.stored;
+        Ok(())
+    }
+
+    /// Takes over what another process wrote about an update: of its own, everything, of ours only a new attempt.
+    pub fn take_update(&mut self, row: UpdateRow, is_ours: bool) -> Result<(), StoreError> {
+        let id = node_id(row.node);
+        let progress = u8::try_from(row.progress).unwrap_or(0);
+        let update = update_of(row)?;
+        let is_newer = self.rollout.updates.get(&id).is_none_or(|old| update.attempt > old.attempt);
+        if is_newer || !is_ours {
+            self.progress.insert(id, progress);
+            self.dirty.remove(&id);
+            self.rollout.updates.insert(id, update);
+        }
+        Ok(())
     }
 
     /// The rollout's row as it is now, its revision counted on.
@@ -100,7 +107,9 @@ impl Run {
     /// The rows of updates that changed since this was last asked.
     pub fn dirty_rows(&mut self) -> Vec<UpdateRow> {
         let dirty = std::mem::take(&mut self.dirty);
-        dirty.into_iter().filter_map(|id| self.update_row(id)).collect()
+        let rows = dirty.into_iter().filter_map(|id| self.update_row(id)).collect();
+        self.triggered.clear();
+        rows
     }
 
     fn update_row(&self, id: NodeId) -> Option<UpdateRow> {
@@ -125,8 +134,34 @@ impl Run {
             progress: self.progress.get(&id).copied().unwrap_or(0).into(),
             reason: update.reason.clone(),
             code: update.code.clone(),
+            is_triggered: self.triggered.contains(&id),
         })
     }
+}
+
+fn unreadable(what: &'static str, value: &str) -> StoreError {
+    StoreError::Content { what, value: value.to_owned() }
+}
+
+fn update_of(row: UpdateRow) -> Result<Update, StoreError> {
+    let state = State::from_name(&row.state).ok_or_else(|| unreadable("state", &row.state))?;
+    let image = from_hex(&row.image_hash).ok_or_else(|| unreadable("hash", &row.image_hash))?;
+    Ok(Update {
+        wave: usize::try_from(row.wave).unwrap_or(0),
+        variant: usize::try_from(row.variant).unwrap_or(0),
+        expected: Expected { image, elf: row.elf.as_deref().and_then(from_hex) },
+        before: row.before_image.as_deref().and_then(read_running),
+        state,
+        since: from_db(row.since),
+        attempt: u32::try_from(row.attempt).unwrap_or(1),
+        triggered_at: row.triggered_at.map(from_db),
+        last_trigger_at: row.last_trigger_at.map(from_db),
+        triggers: u32::try_from(row.triggers).unwrap_or(0),
+        answered: row.answered != 0,
+        dropped_at: row.dropped_at.map(from_db),
+        reason: row.reason,
+        code: row.code,
+    })
 }
 
 /// A release as the planner sees it. An image whose row cannot be read is left out.

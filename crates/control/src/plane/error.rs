@@ -25,6 +25,14 @@ pub enum PlaneError {
         /// The folder.
         path: PathBuf,
     },
+    /// What is to stand before the names of files in triggers is no URL.
+    #[error(
+        "{url:?} cannot stand before the names of files: it has to be http:// or https://, without a query"
+    )]
+    FilesUrl {
+        /// What was given.
+        url: String,
+    },
     /// The API's port is taken.
     #[error("cannot listen on {address}: {source}; choose another port (0 picks a free one)")]
     Listen {

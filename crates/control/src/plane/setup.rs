@@ -33,6 +33,10 @@ pub struct Setup {
     pub data: PathBuf,
     /// The database's URL; `None` = SQLite in the data folder.
     pub database: Option<String>,
+    /// The folder of uploaded images; `None` = in the data folder. Processes that share a database share it.
+    pub files: Option<PathBuf>,
+    /// Where nodes find what lies there, if not at the firmware host.
+    pub files_url: Option<String>,
     /// Which broker.
     pub broker: BrokerChoice,
     /// Where the firmware host listens.
@@ -43,6 +47,8 @@ pub struct Setup {
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// Where the API listens. Beyond loopback it speaks TLS.
     pub api: SocketAddr,
+    /// Tells Home Assistant of every node, by this discovery prefix on the same broker; `None` = does not.
+    pub home_assistant: Option<String>,
     /// The API is behind a proxy that speaks TLS: plain HTTP even beyond loopback.
     pub is_behind_proxy: bool,
 }
@@ -54,11 +60,14 @@ impl Setup {
         Self {
             data,
             database: None,
+            files: None,
+            files_url: None,
             broker: BrokerChoice::Embedded { listen: here(1883), tls: None, users: None },
             firmware: here(8443),
             names: Vec::new(),
             certificate: None,
             api: here(8080),
+            home_assistant: None,
             is_behind_proxy: false,
         }
     }

@@ -8,6 +8,7 @@ use crate::broker::{
 };
 use crate::clock::Clock;
 use crate::engine::{Engine, EngineHandle, EngineParts, connect};
+use crate::home_assistant::{HomeAssistant, Options};
 use crate::id::random;
 use crate::metrics::Metrics;
 use crate::mqtt::{Endpoint, Trust};
@@ -18,6 +19,7 @@ use crate::web;
 use rootcast_hosting::authority::CA_CERTIFICATE_FILE;
 use rootcast_hosting::identity::IdentitySource;
 use rootcast_hosting::{DevelopmentCa, Files, FirmwareHost, HostOptions, ServerIdentity};
+use rootcast_rollout::Spec;
 use rootcast_wire::text::Hex;
 use rustls::ServerConfig;
 use std::fs::{self, File, TryLockError};
@@ -50,6 +52,7 @@ pub struct ControlPlane {
     api_url: String,
     engine: EngineHandle,
     tasks: Vec<JoinHandle<()>>,
+    home_assistant: Option<HomeAssistant>,
     _lock: File,
 }
 
@@ -60,7 +63,7 @@ impl ControlPlane {
             tracing::info!(address = %setup.api, "the API speaks plain HTTP: the proxy before it has to speak TLS");
         }
         let lock = lock(&setup.data)?;
-        let folder = setup.data.join(FILES);
+        let folder = setup.files.clone().unwrap_or_else(|| setup.data.join(FILES));
         fs::create_dir_all(&folder).map_err(|source| PlaneError::Data { path: folder.clone(), source })?;
 
         let clock = Clock::start();
@@ -80,7 +83,10 @@ impl ControlPlane {
 
         let identity = identity(&setup)?;
         let host = FirmwareHost::start(host_options(&setup, &identity), Files::with_folder(&folder)?).await?;
-        let files_url = host.url("/");
+        let files_url = match &setup.files_url {
+            Some(url) => checked_files_url(url)?,
+            None => host.url("/"),
+        };
         let (broker, endpoint, trust) = broker(&setup, &identity).await?;
         let broker_url = endpoint.to_string();
 
@@ -92,6 +98,12 @@ impl ControlPlane {
             files_url: files_url.clone(),
         };
         let (engine, wires, work) = Engine::start(parts).await?;
+        let bridge = setup.home_assistant.as_ref().map(|prefix| Options {
+            broker: endpoint.clone(),
+            trust: trust.clone(),
+            prefix: prefix.clone(),
+            soak_s: Spec::default().soak_s,
+        });
         let link = connect(endpoint, trust, wires.heard, wires.to_publish);
 
         let service = Service {
@@ -102,6 +114,7 @@ impl ControlPlane {
             files: Arc::new(folder),
             files_url: files_url.into(),
         };
+        let home_assistant = bridge.map(|options| HomeAssistant::start(service.clone(), options));
         let tls = match setup.api.ip().is_loopback() || setup.is_behind_proxy {
             true => None,
             false => Some(tls_config(&identity)?),
@@ -125,6 +138,7 @@ impl ControlPlane {
             api_url,
             engine,
             tasks,
+            home_assistant,
             _lock: lock,
         })
     }
@@ -166,6 +180,9 @@ impl ControlPlane {
 
     /// Takes no more requests, writes everything down, lets downloads finish for a while, and ends.
     pub async fn stop(self) {
+        if let Some(home_assistant) = self.home_assistant {
+            home_assistant.stop().await;
+        }
         self.engine.stop().await;
         self.api.stop().await;
         self.host.stop(GRACE).await;
@@ -178,6 +195,15 @@ impl ControlPlane {
         }
         self.service.store.close().await;
     }
+}
+
+/// A URL that file names can be put behind.
+fn checked_files_url(url: &str) -> Result<String, PlaneError> {
+    let is_http = url.starts_with("https://") || url.starts_with("http://");
+    if !is_http || url.contains(['?', '#', '"', ' ']) || url.chars().any(char::is_control) {
+        return Err(PlaneError::FilesUrl { url: url.to_owned() });
+    }
+    Ok(format!("{}/", url.trim_end_matches('/')))
 }
 
 /// One process a data folder: two would trigger twice.

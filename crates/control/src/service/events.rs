@@ -1,6 +1,6 @@
 //! What happened, and every trigger.
 
-use super::page::{cut, one_more, page_size};
+use super::page::{cut, one_more, page_size, page_start};
 use super::{Service, ServiceError};
 use crate::clock::rfc3339;
 use crate::engine::node_id;
@@ -108,12 +108,13 @@ impl Service {
     /// What happened.
     pub async fn events(&self, filter: &EventFilter) -> Result<EventPage, ServiceError> {
         let size = page_size(filter.limit)?;
+        let after = page_start(filter.after)?;
         let rollout = filter.rollout.as_deref();
         if filter.newest {
             let rows = self.store.newest_events(rollout, one_more(size) - 1).await?;
             return Ok(EventPage { items: rows.into_iter().map(EventView::from).collect(), next: None });
         }
-        let rows = self.store.events(rollout, filter.after.unwrap_or(0), one_more(size)).await?;
+        let rows = self.store.events(rollout, after, one_more(size)).await?;
         let (rows, next) = cut(rows, size, |row| row.seq.to_string());
         Ok(EventPage { items: rows.into_iter().map(EventView::from).collect(), next })
     }
@@ -126,7 +127,7 @@ impl Service {
     /// Every trigger and abort.
     pub async fn triggers(&self, page: &super::rollouts::After) -> Result<TriggerPage, ServiceError> {
         let size = page_size(page.limit)?;
-        let rows = self.store.triggers(page.after.unwrap_or(0), one_more(size)).await?;
+        let rows = self.store.triggers(page_start(page.after)?, one_more(size)).await?;
         let (rows, next) = cut(rows, size, |row| row.seq.to_string());
         let view = |row: TriggerRow| {
             let nodes: Vec<i64> = serde_json::from_str(&row.nodes).unwrap_or_default();

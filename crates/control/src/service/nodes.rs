@@ -161,7 +161,8 @@ pub struct NodeFilter {
 pub struct NodeChange {
     /// What to call it; an empty text takes the name away.
     pub name: Option<String>,
-    /// What to mark it with, in place of what it is marked with now.
+    /// What to mark it with, in place of what it is marked with now; one that is said twice counts once.
+    #[schema(value_type = Option<Vec<String>>)]
     pub tags: Option<BTreeSet<String>>,
 }
 
@@ -204,6 +205,9 @@ impl Service {
     /// Nodes that were heard of.
     pub async fn nodes(&self, filter: &NodeFilter) -> Result<NodePage, ServiceError> {
         let size = page_size(filter.limit)?;
+        if let Some(after) = filter.after.filter(|after| i64::try_from(*after).is_err()) {
+            return Err(ServiceError::Malformed(format!("\"after\" is {after}, which is no node's id")));
+        }
         let now = self.clock.now();
         let wanted = |it: &NodeView| {
             filter.after.is_none_or(|after| it.id > after)

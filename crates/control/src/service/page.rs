@@ -15,6 +15,14 @@ pub fn page_size(limit: Option<u32>) -> Result<usize, ServiceError> {
     }
 }
 
+/// After which number a page begins; numbers begin at 1.
+pub fn page_start(after: Option<i64>) -> Result<i64, ServiceError> {
+    match after.unwrap_or(0) {
+        after @ 0.. => Ok(after),
+        other => Err(ServiceError::Malformed(format!("\"after\" is {other}, it must not be negative"))),
+    }
+}
+
 /// One item more than a page has: whether there is one says whether there is a next page.
 pub(super) fn one_more(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX - 1) + 1

@@ -1,6 +1,6 @@
 //! Rollouts.
 
-use super::page::{check_text, cut, one_more, page_size};
+use super::page::{check_text, cut, one_more, page_size, page_start};
 use super::releases::Before;
 use super::{Service, ServiceError};
 use crate::clock::rfc3339;
@@ -259,7 +259,12 @@ impl Service {
         let size = page_size(page.limit)?;
         let row = self.store.rollout(id).await?;
         row.ok_or_else(|| ServiceError::NotFound("such rollout".to_owned()))?;
-        let rows = self.store.updates(id, page.after.unwrap_or(-1), one_more(size)).await?;
+        // A node may have the id 0.
+        let after = match page.after {
+            None => -1,
+            after => page_start(after)?,
+        };
+        let rows = self.store.updates(id, after, one_more(size)).await?;
         let (rows, next) = cut(rows, size, |row| row.node.to_string());
         Ok(UpdatePage { items: rows.into_iter().map(UpdateView::from).collect(), next })
     }

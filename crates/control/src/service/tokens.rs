@@ -3,7 +3,7 @@
 //! A token is `rc_<id>_<secret>`: eight and 32 random bytes in hexadecimal. The store has the secret's SHA-256, which is
 //! enough for a secret of 256 random bits; comparing takes the same time however much of it is right.
 
-use super::page::{check_text, cut, one_more, page_size};
+use super::page::{check_text, cut, one_more, page_size, page_start};
 use super::rollouts::After;
 use super::{Service, ServiceError};
 use crate::clock::{rfc3339, to_db};
@@ -204,7 +204,7 @@ impl Service {
     /// The audit log, oldest first.
     pub async fn audit(&self, page: &After) -> Result<AuditPage, ServiceError> {
         let size = page_size(page.limit)?;
-        let rows = self.store.audit(page.after.unwrap_or(0), one_more(size)).await?;
+        let rows = self.store.audit(page_start(page.after)?, one_more(size)).await?;
         let (rows, next) = cut(rows, size, |row| row.seq.to_string());
         Ok(AuditPage { items: rows.into_iter().map(audit_view).collect(), next })
     }

@@ -1,6 +1,7 @@
 //! What the engine writes in one transaction: all of it or nothing.
 
 use super::event::{self, EventRow};
+use super::lease;
 use super::node::{self, NodeRow};
 use super::rollout::{self, RolloutRow, TriggerRow, UpdateRow};
 use super::{Store, StoreError};
@@ -8,6 +9,10 @@ use super::{Store, StoreError};
 /// Changes that belong together.
 #[derive(Debug, Default)]
 pub struct Changes {
+    /// The process that writes, where several do: it must not have lost its leases.
+    pub process: Option<String>,
+    /// Rollouts for which something is triggered without a change to themselves, with the revision that they must have.
+    pub must_be: Vec<(String, i64)>,
     /// Nodes as they are now.
     pub nodes: Vec<NodeRow>,
     /// Nodes that are no more.
@@ -38,6 +43,21 @@ impl Store {
     /// Writes changes. Events get their numbers.
     pub async fn write(&self, changes: &mut Changes) -> Result<(), StoreError> {
         let mut work = self.pool.begin().await?;
+        let written_at = match &changes.process {
+            Some(process) if self.is_shared => lease::touch(&mut work, process).await?,
+            _ => 0,
+        };
+        for (id, revision) in &changes.must_be {
+            // Nobody pauses it until this is through.
+            let statement = match self.is_shared {
+                true => "SELECT revision FROM rollouts WHERE id = $1 FOR SHARE",
+                false => "SELECT revision FROM rollouts WHERE id = $1",
+            };
+            let row: Option<(i64,)> = sqlx::query_as(statement).bind(id).fetch_optional(&mut *work).await?;
+            if row != Some((*revision,)) {
+                return Err(StoreError::Changed(id.clone()));
+            }
+        }
         for id in &changes.forgotten {
             sqlx::query("DELETE FROM nodes WHERE id = $1").bind(*id).execute(&mut *work).await?;
         }
@@ -71,7 +91,7 @@ impl Store {
                 .await?;
         }
         for row in &changes.rollouts {
-            sqlx::query(rollout::UPSERT_ROLLOUT)
+            let written = sqlx::query(rollout::UPSERT_ROLLOUT)
                 .bind(&row.id)
                 .bind(&row.name)
                 .bind(&row.release_id)
@@ -88,9 +108,12 @@ impl Store {
                 .bind(row.revision)
                 .execute(&mut *work)
                 .await?;
+            if written.rows_affected() == 0 {
+                return Err(StoreError::Changed(row.id.clone()));
+            }
         }
         for row in &changes.updates {
-            sqlx::query(rollout::UPSERT_UPDATE)
+            let written = sqlx::query(rollout::UPSERT_UPDATE)
                 .bind(&row.rollout_id)
                 .bind(row.node)
                 .bind(row.wave)
@@ -109,8 +132,13 @@ impl Store {
                 .bind(row.progress)
                 .bind(&row.reason)
                 .bind(&row.code)
+                .bind(written_at)
+                .bind(i64::from(row.is_triggered))
                 .execute(&mut *work)
                 .await?;
+            if written.rows_affected() == 0 {
+                return Err(StoreError::Changed(row.rollout_id.clone()));
+            }
         }
         for row in &changes.triggers {
             sqlx::query(
@@ -128,6 +156,9 @@ impl Store {
             .bind(&row.reason)
             .execute(&mut *work)
             .await?;
+        }
+        if self.is_shared && !changes.events.is_empty() {
+            event::in_order(&mut work).await?;
         }
         for row in &mut changes.events {
             let (seq,): (i64,) = sqlx::query_as(event::INSERT)

@@ -22,6 +22,12 @@ pub enum StoreError {
     /// The database refuses, or is gone.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
+    /// Another process, or an operator through one, changed a rollout in the meantime: nothing was written.
+    #[error("rollout {0} was changed in the meantime")]
+    Changed(String),
+    /// This process was silent for too long: its meshes belong to others now, and nothing was written.
+    #[error("this process was silent for too long: its meshes belong to others now")]
+    Fenced,
     /// A row holds what no Rootcast wrote.
     #[error("the database holds a {what} that cannot be read: {value:?}")]
     Content {

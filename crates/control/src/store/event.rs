@@ -1,7 +1,7 @@
 //! What happened, and why.
 
 use super::{Store, StoreError};
-use sqlx::FromRow;
+use sqlx::{Any, FromRow, Transaction};
 
 /// An event as stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
@@ -24,6 +24,14 @@ pub struct EventRow {
 
 pub(super) const INSERT: &str =
     "INSERT INTO events (at, kind, rollout_id, node, mesh, text) VALUES ($1,$2,$3,$4,$5,$6) RETURNING seq";
+
+/// From here to the end of the transaction nobody else numbers events: whoever has seen a number has seen all before it.
+pub(super) async fn in_order(work: &mut Transaction<'_, Any>) -> Result<(), StoreError> {
+    /// Any number, as long as nothing else on this database takes it.
+    const LOCK: i64 = 0x726f_6f74_6361_7374;
+    sqlx::query("SELECT 1 FROM pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut **work).await?;
+    Ok(())
+}
 
 impl Store {
     /// Events after a number, oldest first; of one rollout or of all.
@@ -70,6 +78,10 @@ impl Store {
 
     /// Writes one event and returns its number.
     pub async fn add_event(&self, event: &EventRow) -> Result<i64, StoreError> {
+        let mut work = self.pool.begin().await?;
+        if self.is_shared {
+            in_order(&mut work).await?;
+        }
         let (seq,): (i64,) = sqlx::query_as(INSERT)
             .bind(event.at)
             .bind(&event.kind)
@@ -77,8 +89,9 @@ impl Store {
             .bind(event.node)
             .bind(&event.mesh)
             .bind(&event.text)
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *work)
             .await?;
+        work.commit().await?;
         Ok(seq)
     }
 }

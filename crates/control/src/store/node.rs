@@ -67,6 +67,7 @@ pub struct MeshRow {
     pub zone: Option<String>,
 }
 
+/// Name and tags are an operator's: [`Store::mark_node`] changes them.
 pub(super) const UPSERT: &str = "INSERT INTO nodes (id, mesh, node_type, dialect, chip, version, running, elf, slot, \
     is_root, parent, layer, rssi, uptime_s, state, progress, error, detail, unsigned_allowed, first_seen, last_seen, \
     gone, name, tags) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24) \
@@ -75,12 +76,23 @@ pub(super) const UPSERT: &str = "INSERT INTO nodes (id, mesh, node_type, dialect
     is_root=excluded.is_root, parent=excluded.parent, layer=excluded.layer, rssi=excluded.rssi, \
     uptime_s=excluded.uptime_s, state=excluded.state, progress=excluded.progress, error=excluded.error, \
     detail=excluded.detail, unsigned_allowed=excluded.unsigned_allowed, last_seen=excluded.last_seen, \
-    gone=excluded.gone, name=excluded.name, tags=excluded.tags";
+    gone=excluded.gone";
 
 impl Store {
     /// Every node.
     pub async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
         Ok(sqlx::query_as("SELECT * FROM nodes ORDER BY id").fetch_all(&self.pool).await?)
+    }
+
+    /// Names and tags of all nodes.
+    pub async fn marks(&self) -> Result<Vec<(i64, Option<String>, String)>, StoreError> {
+        Ok(sqlx::query_as("SELECT id, name, tags FROM nodes ORDER BY id").fetch_all(&self.pool).await?)
+    }
+
+    /// Gives a node a name and tags. False if there is no such node.
+    pub async fn mark_node(&self, id: i64, name: Option<&str>, tags: &str) -> Result<bool, StoreError> {
+        let query = sqlx::query("UPDATE nodes SET name = $1, tags = $2 WHERE id = $3");
+        Ok(query.bind(name).bind(tags).bind(id).execute(&self.pool).await?.rows_affected() > 0)
     }
 
     /// A node.

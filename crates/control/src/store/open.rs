@@ -24,6 +24,7 @@ pub enum Place {
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(super) pool: AnyPool,
+    pub(super) is_shared: bool,
 }
 
 impl Store {
@@ -68,7 +69,7 @@ impl Store {
             true => sqlx::migrate!("migrations/sqlite").run(&pool).await?,
             false => sqlx::migrate!("migrations/postgres").run(&pool).await?,
         }
-        Ok(Self { pool })
+        Ok(Self { pool, is_shared: !is_sqlite })
     }
 
     /// Whether the database answers.

@@ -75,6 +75,9 @@ pub struct UpdateRow {
     pub reason: String,
     /// An error's code.
     pub code: Option<String>,
+    /// It is triggered by the change that this row belongs to.
+    #[sqlx(skip)]
+    pub is_triggered: bool,
 }
 
 /// A trigger or an abort as logged.
@@ -102,19 +105,25 @@ pub struct TriggerRow {
     pub reason: String,
 }
 
+/// Changes nothing if the rollout is not the one that was read: whoever writes has to read it again.
 pub(super) const UPSERT_ROLLOUT: &str = "INSERT INTO rollouts (id, name, release_id, spec, phase, wave, baseline, holds, \
     reason, created_at, created_by, began_at, ended_at, revision) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14) \
     ON CONFLICT (id) DO UPDATE SET phase=excluded.phase, wave=excluded.wave, baseline=excluded.baseline, \
     holds=excluded.holds, reason=excluded.reason, began_at=excluded.began_at, ended_at=excluded.ended_at, \
-    spec=excluded.spec, revision=excluded.revision";
+    spec=excluded.spec, revision=excluded.revision WHERE rollouts.revision = excluded.revision - 1";
 
+/// The last parameter is 1 for an update that is triggered by this very change, else 0: a trigger that the store knows
+/// already, or a state from before one, changes nothing.
 pub(super) const UPSERT_UPDATE: &str = "INSERT INTO updates (rollout_id, node, wave, variant, image_hash, elf, \
     before_image, state, since, attempt, triggered_at, last_trigger_at, triggers, answered, dropped_at, progress, reason, \
-    code) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18) \
+    code, written_at) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19) \
     ON CONFLICT (rollout_id, node) DO UPDATE SET wave=excluded.wave, before_image=excluded.before_image, \
     state=excluded.state, since=excluded.since, attempt=excluded.attempt, triggered_at=excluded.triggered_at, \
     last_trigger_at=excluded.last_trigger_at, triggers=excluded.triggers, answered=excluded.answered, \
-    dropped_at=excluded.dropped_at, progress=excluded.progress, reason=excluded.reason, code=excluded.code";
+    dropped_at=excluded.dropped_at, progress=excluded.progress, reason=excluded.reason, code=excluded.code, \
+    written_at=excluded.written_at \
+    WHERE updates.attempt < excluded.attempt \
+    OR (updates.attempt = excluded.attempt AND updates.triggers + $20 <= excluded.triggers)";
 
 impl Store {
     /// Rollouts, newest first, those before `before` only.

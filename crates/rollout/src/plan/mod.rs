@@ -129,7 +129,7 @@ impl Planner<'_> {
     /// Begins a rollout whose time has come.
     fn begin(&mut self) -> bool {
         let start_s = self.rollout.spec.start_at.unwrap_or(0);
-        if self.now.0 / 1000 < start_s || self.fleet.listening_since.is_none() {
+        if self.fleet.follows || self.now.0 / 1000 < start_s || self.fleet.listening_since.is_none() {
             return false;
         }
         let baseline = present(self.fleet);
@@ -154,9 +154,14 @@ impl Planner<'_> {
         self.act(Action::End { phase, reason });
     }
 
-    /// The nodes for which something holds, by id.
+    /// The nodes for which something holds, by id; not those that another process decides about.
     fn nodes_where(&self, holds: impl Fn(&Update) -> bool) -> Vec<NodeId> {
-        self.rollout.updates.iter().filter(|(_, update)| holds(update)).map(|(id, _)| *id).collect()
+        let found = self
+            .rollout
+            .updates
+            .iter()
+            .filter(|(id, update)| holds(update) && !self.fleet.is_elsewhere(**id));
+        found.map(|(id, _)| *id).collect()
     }
 
     /// After a stop or an abort: nobody begins any more, and who has not switched is told to drop it, again and again until

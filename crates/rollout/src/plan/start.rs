@@ -69,9 +69,15 @@ impl Planner<'_> {
             }
         }
         for (above, below) in swaps {
-            self.swap(above, below);
+            if !self.fleet.is_elsewhere(above) {
+                self.swap(above, below);
+            }
         }
         for (mesh, (variant, attempt, nodes, again)) in batches {
+            // Planned all the same: every process takes the nodes in the same order, so that together they keep the limits.
+            if self.fleet.elsewhere.contains(&mesh) {
+                continue;
+            }
             let reason = match again {
                 true => format!("no answer within {} s", self.rollout.spec.answer_s),
                 false => format!("wave {}: their turn", self.rollout.wave + 1),

@@ -18,7 +18,7 @@ impl Planner<'_> {
         let Some(listening_since) = self.fleet.listening_since else { return };
         let listens_long_enough = self.now.since(listening_since) > SILENCE;
         let mut changes = Vec::new();
-        for (id, update) in &self.rollout.updates {
+        for (id, update) in self.rollout.updates.iter().filter(|(id, _)| !self.fleet.is_elsewhere(**id)) {
             let node = self.fleet.nodes.get(id);
             let change = match update.state {
                 State::Scheduled => {

@@ -34,7 +34,7 @@ impl Tally {
 
 impl Planner<'_> {
     pub(super) fn judge(&mut self) {
-        if !matches!(self.rollout.phase, Phase::Running | Phase::Paused) {
+        if self.fleet.follows || !matches!(self.rollout.phase, Phase::Running | Phase::Paused) {
             return;
         }
         if let Some(reason) = self.broken_threshold() {

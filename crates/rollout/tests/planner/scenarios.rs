@@ -3,7 +3,7 @@
 use crate::fleet::{Fate, NEW, OLD, STEP, World, mesh};
 use rootcast_rollout::retry::retry;
 use rootcast_rollout::window::Window;
-use rootcast_rollout::{Limits, Phase, Running, Spec, State, Wave, WaveSize, assign, plan};
+use rootcast_rollout::{Action, Limits, Phase, Running, Spec, State, Wave, WaveSize, assign, plan};
 use rootcast_wire::NodeId;
 
 fn spec() -> Spec {
@@ -265,4 +265,45 @@ fn who_does_not_listen_starts_nobody_and_calls_nobody_lost() {
     world.fleet.listening_since = Some(world.now);
     world.run(200);
     assert_eq!(world.rollout.phase, Phase::Succeeded, "{:?}", world.log);
+}
+
+#[test]
+fn processes_that_share_the_meshes_trigger_together_what_one_alone_would() {
+    let limits = Limits { total: 5, ..Limits::default() };
+    let spec = Spec { limits, waves: vec![Wave::of(WaveSize::Rest)], ..spec() };
+    let mut nodes = mesh("east", 1, &[6]);
+    nodes.extend(mesh("west", 101, &[6]));
+    let mut world = World::new(spec, nodes);
+    // Of what follows, only whoever leads says that it begins.
+    world.fleet.follows = true;
+    assert!(plan(&world.rollout, &world.fleet, world.now).actions.is_empty());
+    world.fleet.follows = false;
+    world.rollout.phase = Phase::Running;
+
+    let triggered = |elsewhere: &str, follows: bool| {
+        let mut fleet = world.fleet.clone();
+        (fleet.elsewhere, fleet.follows) = ([elsewhere.to_owned()].into(), follows);
+        let actions = plan(&world.rollout, &fleet, world.now).actions;
+        let nodes = actions.into_iter().filter_map(|action| match action {
+            Action::Trigger { mesh, nodes, .. } => {
+                assert_ne!(mesh, elsewhere);
+                Some(nodes)
+            }
+            _ => None,
+        });
+        nodes.flatten().collect::<Vec<_>>()
+    };
+    let (east, west) = (triggered("west", false), triggered("east", true));
+    let mut together = [east, west].concat();
+    together.sort_unstable();
+    let mut alone = triggered("nowhere", false);
+    alone.sort_unstable();
+    assert_eq!((&together, together.len()), (&alone, 5));
+
+    // What became of a node is said by whoever has its mesh: here its deadline is nobody's business.
+    world.run(1);
+    let later = world.now.after(STEP * 360);
+    world.fleet.elsewhere = ["east".to_owned(), "west".to_owned()].into();
+    world.fleet.follows = true;
+    assert!(plan(&world.rollout, &world.fleet, later).actions.is_empty());
 }

@@ -1,0 +1,80 @@
+//! The control plane on PostgreSQL. Skipped, with a printed reason, where it is not installed.
+#![cfg(unix)]
+
+mod peers;
+
+use peers::PATIENCE;
+use peers::postgres::Postgres;
+use rootcast_control::engine::Order;
+use rootcast_control::mqtt::{Endpoint, Link, Trust};
+use rootcast_control::plane::{ControlPlane, Setup};
+use rootcast_control::service::events::EventFilter;
+use rootcast_control::service::releases::{NewImage, NewRelease};
+use rootcast_control::service::rollouts::{After, RolloutRequest};
+use rootcast_image::ChipId;
+use rootcast_image::writer::AppImageBuilder;
+use rootcast_rollout::Spec;
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgresql_everything_is_kept_and_a_paused_rollout_stays_paused_over_a_restart() {
+    let Some(postgres) = Postgres::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let setup = || {
+        let mut setup = Setup::loopback(folder.path().to_owned()).on_free_ports();
+        setup.database = Some(postgres.url());
+        setup
+    };
+    let plane = ControlPlane::start(setup()).await.unwrap();
+    assert!(plane.first_token().is_some());
+    let service = plane.service();
+    let (address, _) = plane.broker_addresses().unwrap();
+    let endpoint = Endpoint { host: "127.0.0.1".into(), port: address.port(), tls: false, login: None };
+    let link = Link::open(&endpoint, &Trust::PublicAuthorities, &[]).await.unwrap();
+    let running = "11".repeat(32);
+    let status = format!(
+        r#"{{"deviceId":7,"type":"switch","isRoot":1,"parentId":7,"meshLayer":1,"uptime":9,"chip":5,"version":"1.0.0","running":"{running}","rootcast":1}}"#
+    );
+    let deadline = Instant::now() + PATIENCE;
+    while service.all_nodes().await.unwrap().is_empty() {
+        assert!(Instant::now() < deadline, "the node is not heard of");
+        // The control plane may not have subscribed yet.
+        link.publish("/switch/state/root", status.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+
+    let app = AppImageBuilder::new(ChipId::ESP32C3).version("1.1.0").size(20_000).build().unwrap();
+    let file = service.upload(app).await.unwrap();
+    let images = vec![NewImage { sha256: file.sha256, node_type: None }];
+    let release = NewRelease { version: None, notes: "it's \"new\"".into(), images };
+    let release = service.create_release(&release, "test").await.unwrap();
+    let spec = Spec { start_at: Some(4_000_000_000), ..Spec::default() };
+    let request = RolloutRequest { release: release.id.clone(), name: "later".into(), spec };
+    let rollout = service.create_rollout(request, "test").await.unwrap();
+    service.order(&rollout.id, Order::Pause, Some(rollout.revision), "test").await.unwrap();
+    let stale = service.order(&rollout.id, Order::Resume, Some(rollout.revision), "test").await;
+    assert!(stale.is_err(), "its revision has moved on");
+    link.close().await;
+    plane.stop().await;
+
+    let plane = ControlPlane::start(setup()).await.unwrap();
+    assert!(plane.first_token().is_none(), "a second first token");
+    let service = plane.service();
+    let node = &service.all_nodes().await.unwrap()[0];
+    assert_eq!(
+        (node.id, node.version.as_deref(), node.running.as_deref()),
+        (7, Some("1.0.0"), Some(running.as_str()))
+    );
+    let found = service.rollout(&rollout.id).await.unwrap();
+    assert_eq!(
+        (found.phase.as_str(), found.reason.as_str(), found.counts[0].nodes),
+        ("paused", "paused by test", 1)
+    );
+    assert_eq!(service.updates(&rollout.id, &After::default()).await.unwrap().items[0].node, 7);
+    assert_eq!(service.release(&release.id).await.unwrap().notes, "it's \"new\"");
+    let filter = EventFilter { rollout: Some(rollout.id.clone()), ..EventFilter::default() };
+    assert_eq!(service.events(&filter).await.unwrap().items.len(), 2);
+    service.order(&rollout.id, Order::Abort, None, "test").await.unwrap();
+    assert_eq!(service.rollout(&rollout.id).await.unwrap().phase, "aborted");
+    plane.stop().await;
+}
