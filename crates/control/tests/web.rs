@@ -485,7 +485,7 @@ async fn a_rollout_is_tried_on_paper_and_begun_once_however_often_the_button_is_
     ];
     let tried = site.post("operator", "/rollouts/new", &fields).await;
     assert_eq!(tried.status, StatusCode::OK, "{}", tried.text);
-    assert!(tried.text.contains("<b>3 nodes</b> would get it"), "{}", tried.text);
+    assert!(tried.text.contains("<b>3 nodes</b> would get rootcast-demo 1.1.0"), "{}", tried.text);
     assert!(site.get("viewer", "/rollouts").await.text.contains("None yet."), "nothing was done");
 
     let once = tried.field("once");

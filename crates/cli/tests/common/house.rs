@@ -126,6 +126,11 @@ pub struct House {
 impl House {
     /// A mesh of so many nodes that run 1.0.0 and are known to the control plane.
     pub async fn new(nodes: usize, behaviours: Behaviours) -> Self {
+        Self::with_trial(nodes, behaviours, 200).await
+    }
+
+    /// The same with a trial of at least so many milliseconds: somebody is to see it.
+    pub async fn with_trial(nodes: usize, behaviours: Behaviours, trial_ms: u32) -> Self {
         // Somebody may have installed one before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
@@ -152,7 +157,7 @@ impl House {
         let mut machines = Fleet::new(ChipId::ESP32C3, &table, &old).machines(&topology).unwrap();
         for machine in &mut machines {
             let settings = machine.settings_mut();
-            settings.trial_minimum_ms = 200;
+            settings.trial_minimum_ms = trial_ms;
             settings.hello_ms = 500;
             settings.stall_ms = 1_000;
             settings.retry = Backoff { first_ms: 50, longest_ms: 200, attempts: 4 };

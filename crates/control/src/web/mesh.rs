@@ -124,7 +124,7 @@ fn entry(sight: &Sight) -> Markup {
             span.node-what { (node.node_type) @if let Some(version) = &node.version { " " (version) } }
             span.node-state { (node_state(sight)) }
             @if let Some(rssi) = node.rssi { span.node-signal.dim { (rssi) " dBm" } }
-            @if let (Light::Blue, Some(progress)) = (sight.light, node.progress) {
+            @if sight.light == Light::Blue && node.state.as_deref() == Some("downloading") && let Some(progress) = node.progress {
                 progress max="100" value=(progress) aria-label={ "Progress of " (sight.label()) } {}
             }
         }

@@ -74,7 +74,7 @@ pub fn read(fields: &Fields) -> Result<RolloutRequest, String> {
     let limits = Limits {
         total: number("total", "Updates at once in all")?,
         per_mesh: number("per_mesh", "Updates at once in a mesh")?,
-        per_subtree: number("per_subtree", "Updates at once below one child of a root")?,
+        per_subtree: number("per_subtree", "Updates at once in a branch")?,
         max_parallel: match fields.get("max_parallel") {
             "" => None,
             text => Some(text.parse().map_err(|_| format!("Downloads at once: {text:?} is no number"))?),
@@ -205,9 +205,9 @@ pub fn render(fields: &Fields, choices: &Choices, session: &Session) -> Markup {
                 legend { "How carefully" }
                 div.grid {
                     (text("waves", "Waves", Some("Numbers of nodes, shares, and rest: 1, 10%, rest")))
-                    (text("canary_failures", "Failures allowed in the first wave", Some("One more stops the rollout. A number, or a share: 5%")))
-                    (text("failures", "Failures allowed in later waves", None))
-                    (text("success", "Success needed before the next wave, in %", Some("Of the nodes that were present. 0: all have to come to an end.")))
+                    (text("canary_failures", "Failures allowed, first wave", Some("One more stops the rollout. A number, or a share: 5%")))
+                    (text("failures", "Failures allowed, later waves", Some("The same for each of them.")))
+                    (text("success", "Success needed, in %", Some("Of a wave's nodes that were present, before the next wave begins.")))
                     (text("soak", "Soak time", Some("How long a node has to stay healthy before it counts: 60s, 10m, 2h")))
                     (text("deadline", "Deadline of a node", Some("From its trigger to the new image running.")))
                 }
@@ -227,8 +227,8 @@ pub fn render(fields: &Fields, choices: &Choices, session: &Session) -> Markup {
                     }
                     (text("total", "Updates at once in all", None))
                     (text("per_mesh", "Updates at once in a mesh", None))
-                    (text("per_subtree", "Updates at once below one child of a root", None))
-                    (text("max_parallel", "Downloads at once that a root grants", Some("Empty: the root decides.")))
+                    (text("per_subtree", "Updates at once in a branch", Some("Below one child of the root.")))
+                    (text("max_parallel", "Downloads at once in a mesh", Some("Empty: the root decides.")))
                     div {
                         label for="mode" { "How the image travels" }
                         select #mode name="mode" {

@@ -8,7 +8,7 @@ use super::parts::{counted, escape, further};
 use super::rollout_form::{self, Choices, OWN_FIELDS};
 use super::rollout_view::{self as view, Titled};
 use super::session::{Operator, Session, Viewer};
-use super::sight::mac;
+use super::sight::{mac, names};
 use crate::clock::to_db;
 use crate::engine::Order;
 use crate::id::{random, sha256_hex};
@@ -114,7 +114,7 @@ pub async fn show(
         }
         section aria-labelledby="events-title" {
             h2 #events-title { "What happened" }
-            div #events data-live { ol.log { @for event in events.iter().rev() { (super::events::line(event, false)) } } }
+            div #events data-live { ol.log { @for event in events.iter().rev() { (super::events::line(event, &names, false)) } } }
         }
         (view::asked(&rollout.view))
     };
@@ -122,12 +122,6 @@ pub async fn show(
     let live = Live { rollout: Some(&id), every: if is_open { 1 } else { 30 } };
     let title = format!("{}: {}", rollout.label(), rollout.view.phase);
     Ok(page(&Frame::new(&title, Some(&session)).section("Rollouts").live(live), &content))
-}
-
-/// What people call nodes.
-async fn names(site: &Site) -> Result<BTreeMap<u64, String>, ServiceError> {
-    let nodes = site.service.all_nodes().await?;
-    Ok(nodes.into_iter().filter_map(|node| Some((node.id, node.name?))).collect())
 }
 
 /// Which release.
@@ -171,7 +165,7 @@ async fn show_form(
             }
             Ok(None) => (rollout_form::render(fields, &choices, session)),
             Ok(Some(plan)) => {
-                (preview(plan, fields, &names, session)?)
+                (preview(plan, fields, &choices, &names, session)?)
                 details { summary { "Change it" } (rollout_form::render(fields, &choices, session)) }
             }
         }
@@ -184,10 +178,12 @@ async fn show_form(
 fn preview(
     plan: &DryRun,
     fields: &Fields,
+    choices: &Choices,
     names: &BTreeMap<u64, String>,
     session: &Session,
 ) -> Result<Markup, ServiceError> {
     let once: [u8; 16] = random()?;
+    let release = choices.releases.iter().find(|release| release.id == fields.get("release"));
     let name = |node: u64| names.get(&node).cloned().unwrap_or_else(|| mac(NodeId(node)));
     let mut waves: BTreeMap<usize, Vec<(u64, Option<&str>)>> = BTreeMap::new();
     for it in &plan.assigned {
@@ -200,9 +196,12 @@ fn preview(
     Ok(html! {
         section.card #plan aria-labelledby="plan-title" {
             h2 #plan-title { "Dry run" }
-            p.lead { b { (counted(plan.assigned.len(), "node")) } " would get it, " b { (plan.unassigned.len()) } " would not. Nothing was done." }
+            p.lead {
+                b { (counted(plan.assigned.len(), "node")) } " would get "
+                @if let Some(release) = release { (release.project) " " (release.version) } @else { "it" } ", " b { (plan.unassigned.len()) } " would not. Nothing was done."
+            }
             @for (wave, nodes) in &waves {
-                h3 { "Wave " (wave) span.dim { " · " (counted(nodes.len(), "node")) } }
+                h3 { "Wave " (wave) @if *wave == 1 && waves.len() > 1 { " · canary" } span.dim { " · " (counted(nodes.len(), "node")) } }
                 ul.chips {
                     @for (node, note) in nodes.iter().take(NAMED) {
                         li { a href={ "/nodes/" (node) } { (name(*node)) } @if let Some(note) = note { span.dim { " " (note) } } }

@@ -7,6 +7,7 @@ use crate::service::nodes::NodeView;
 use rootcast_rollout::Fleet;
 use rootcast_rollout::tree::{Path, Tree};
 use rootcast_wire::{NodeId, UpdateState};
+use std::collections::BTreeMap;
 
 /// A colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +103,12 @@ fn of(node: NodeView, tree: &Tree) -> Sight {
 pub fn mac(id: NodeId) -> String {
     let [a, b, c, d, e, f] = id.mac();
     format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+}
+
+/// What people call nodes, where they have a name.
+pub async fn names(site: &Site) -> Result<BTreeMap<u64, String>, ServiceError> {
+    let nodes = site.service.all_nodes().await?;
+    Ok(nodes.into_iter().filter_map(|node| Some((node.id, node.name?))).collect())
 }
 
 /// How many nodes have which colour.
