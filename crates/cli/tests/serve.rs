@@ -4,9 +4,11 @@ mod common;
 #[path = "common/house.rs"]
 mod house;
 
-use common::{fails, text};
-use house::{House, hash, image, lines};
+use common::{fails, rootcast_with, text};
+use house::{FREE_PORTS, House, Plane, hash, image, lines};
 use rootcast_world::body::behaviour::{Behaviour, Behaviours};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_goes_from_upload_over_a_dry_run_and_a_canary_to_every_node() {
@@ -113,6 +115,69 @@ async fn a_control_plane_killed_again_and_again_forgets_nothing_and_triggers_nob
         }
     }
     assert_eq!(last.len(), 9, "{last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_virtual_mesh_joins_and_the_image_that_crashes_stops_in_its_canary() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = Plane::start(folder.path(), &FREE_PORTS);
+    let (server, token) = (plane.api(), plane.started["token"].as_str().unwrap());
+    let run = |arguments: &[&str]| {
+        let environment = [("ROOTCAST_SERVER", server.as_str()), ("ROOTCAST_TOKEN", token)];
+        rootcast_with(folder.path(), &[arguments, &["--json"]].concat(), &environment)
+    };
+    let broker = plane.started["broker"].as_str().unwrap();
+    let mut mesh = Command::new(env!("CARGO_BIN_EXE_rootcast"))
+        .args(["demo", "--attach", broker, "--ca", "data/rootcast-ca.pem", "--nodes", "3", "--json"])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + house::PATIENCE;
+    while lines(&run(&["nodes", "--online"])).last().unwrap()["online"] != 3 {
+        assert!(Instant::now() < deadline, "the mesh never came: {:?}", mesh.try_wait());
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let added = lines(&run(&["releases", "add", "rootcast-demo-1.2.0-crashes.bin"]));
+    let release = added[0]["id"].as_str().unwrap();
+    let output = run(&["rollout", "create", release, "--soak", "1s", "--watch"]);
+    let said = lines(&output);
+    let last = said.last().unwrap();
+    assert_eq!((output.status.code(), last["phase"].as_str()), (Some(1), Some("stopped")), "{last}");
+    assert!(last["reason"].as_str().unwrap().contains("1 of 1 in the canary failed"), "{last}");
+    let nodes = lines(&run(&["nodes"]));
+    let old = nodes.iter().filter(|node| node["version"] == "1.0.0").count();
+    assert_eq!(old, 3, "every node is back on the old image: {nodes:?}");
+
+    let stopped = Command::new("kill").args(["-TERM", &mesh.id().to_string()]).status().unwrap();
+    assert!(stopped.success() && mesh.wait().unwrap().success());
+}
+
+#[test]
+fn a_token_lets_its_holder_do_what_its_role_says_until_it_is_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = Plane::start(folder.path(), &FREE_PORTS);
+    let (server, first) = (plane.api(), plane.started["token"].as_str().unwrap());
+    let run = |token: &str, arguments: &[&str]| {
+        let environment = [("ROOTCAST_SERVER", server.as_str()), ("ROOTCAST_TOKEN", token)];
+        rootcast_with(folder.path(), arguments, &environment)
+    };
+    let made = lines(&run(first, &["token", "create", "the neighbour", "--json"]));
+    let (token, id) = (made[0]["token"].as_str().unwrap(), made[0]["id"].as_str().unwrap());
+    assert_eq!(made[0]["role"], "viewer", "the least, unless told otherwise");
+    assert!(run(token, &["nodes"]).status.success());
+    for arguments in [&["token", "list"][..], &["token", "create", "x"], &["token", "revoke", id]] {
+        let refused = run(token, arguments);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains("needs the role admin"), "{}", text(&refused.stderr));
+    }
+    let list = text(&run(first, &["token", "list"]).stdout);
+    assert!(list.contains("the neighbour") && !list.contains(token), "{list}");
+    assert!(run(first, &["token", "revoke", id]).status.success());
+    assert_eq!(run(token, &["nodes"]).status.code(), Some(1), "revoked");
+    assert!(text(&run(first, &["token", "list"]).stdout).contains(", revoked "));
+    assert_eq!(run(first, &["token", "revoke", id]).status.code(), Some(1), "there is none that is valid");
+    assert_eq!(run(first, &["token", "create", "x", "--role", "king"]).status.code(), Some(2));
 }
 
 #[test]
