@@ -1,7 +1,8 @@
 //! `cargo xtask bench fleet`: a rollout over 10,000 virtual nodes in 100 meshes, while the control plane is killed at 20
 //! seeded moments and broker and database restart. Each store with each broker, one after the other.
 //!
-//! Arguments, all optional: `--meshes N`, `--nodes N` (of a mesh), `--kills N`, `--seed N`, `--only STORE,BROKER`.
+//! Arguments, all optional: `--meshes N`, `--nodes N` (of a mesh), `--kills N`, `--seed N`, `--only STORE,BROKER`;
+//! `--undisturbed` runs each without any fault first.
 
 #[path = "../tests/fleet/mesh.rs"]
 mod mesh;
@@ -47,7 +48,8 @@ fn main() {
         if value("--only").is_some_and(|only| only != format!("{store},{broker}").to_lowercase()) {
             continue;
         }
-        for kills in [0, usual.kills] {
+        let undisturbed = arguments.iter().any(|argument| argument == "--undisturbed").then_some(0);
+        for kills in undisturbed.into_iter().chain([usual.kills]) {
             let restarts = |there: bool| if there && kills > 0 { 3 } else { 0 };
             let course = Course {
                 kills,
