@@ -1,6 +1,7 @@
 //! `cargo xtask bench spread [SEEDS [SEEDS_OF_LARGE]] [SCENARIO …]`: every scenario (or those named) of `scenarios/`, spread against its bound
 //! and against the other ways, averaged over 20 seeds; and plain repair against coded. Markdown, on the standard output
-//! or, for `cargo xtask bench spread`, into the file that `ROOTCAST_BENCH_REPORT` names.
+//! or, for `cargo xtask bench spread`, into the file that `ROOTCAST_BENCH_REPORT` names. With scenarios named, the rows of
+//! all others are taken over as they stand in `docs/BENCHMARKS.md`.
 //!
 //! Spread runs on every seed; the other ways, whose runs differ little from seed to seed, on the first four, and on the
 //! first alone where more than 100 nodes make a run long. Such large scenarios may be given fewer seeds.
@@ -118,6 +119,19 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// A scenario's rows in both tables of the page as it stands, by the heading above each table.
+fn row_of<'a>(page: &'a str, heading: &str, scenario: &str) -> Option<&'a str> {
+    let (_, section) = page.split_once("<!-- spread:begin -->")?;
+    let (_, table) = section.split_once(heading)?;
+    let rows =
+        table.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let begin = format!("| {scenario} |");
+    rows.into_iter().find(|row| row.starts_with(&begin))
+}
+
+const SPREAD_HEADING: &str = "### Spread against the least that any protocol needs";
+const OTHERS_HEADING: &str = "### The other ways against spread";
+
 fn main() {
     let numbers: Vec<u64> = env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
     let named: Vec<String> = env::args().skip(1).filter(|it| SCENARIOS.contains(&it.as_str())).collect();
@@ -126,7 +140,8 @@ fn main() {
     let begun = time::Instant::now();
     let mut spread_table = String::new();
     let mut others_table = String::new();
-    for name in SCENARIOS.into_iter().filter(|name| named.is_empty() || named.iter().any(|it| it == name)) {
+    let page = fs::read_to_string(root().join("docs/BENCHMARKS.md")).unwrap_or_default();
+    for name in SCENARIOS {
         let path = root().join("scenarios").join(format!("{name}.toml"));
         let scenario = fs::read_to_string(&path).map_err(|error| error.to_string());
         let scenario = scenario.and_then(|text| Scenario::read(&text).map_err(|error| error.to_string()));
@@ -137,6 +152,15 @@ fn main() {
                 std::process::exit(1);
             }
         };
+        if !(named.is_empty() || named.iter().any(|it| it == name)) {
+            let tables = [(&mut spread_table, SPREAD_HEADING), (&mut others_table, OTHERS_HEADING)];
+            for (table, heading) in tables {
+                if let Some(row) = row_of(&page, heading, &scenario.name) {
+                    let _ = writeln!(table, "{row}");
+                }
+            }
+            continue;
+        }
         let large = scenario.build(1).is_ok_and(|built| built.links.len() > 100);
         let (seeds, others_seeds) = if large { (large_seeds, 1) } else { (all_seeds, OTHERS_SEEDS) };
         let spread = measure(&scenario, Method::Spread, seeds);
@@ -193,15 +217,20 @@ fn main() {
         others_table.push_str(&row);
         others_table.push('\n');
     }
+    let kept = if named.is_empty() {
+        ""
+    } else {
+        " The call below measured the scenarios that it names; the other rows are from earlier calls."
+    };
     let report = format!(
         "## Spreading through the mesh\n\n\
          The other ways ran on {OTHERS_SEEDS} seeds, and on one in scenarios of more than 100 nodes. An image of 1.3 MB, ESP-NOW v1 at 1 Mbit/s, one press of a \
          button a second meanwhile. The scenarios are the files of `scenarios/`; the radio is a simulation (`rootcast-world`, module \
-         `radio`), the protocol is the production code.\n\n\
+         `radio`), the protocol is the production code.{kept}\n\n\
          The goals: in one collision domain of 50 nodes with 10 % loss (dense room) at most 1.35 × the bound and at least 15 × less \
          airtime than direct download; over eight hops with 200 nodes at most 2 × the bound; at most 1.05 images through the router; a \
          button press within 100 ms at the 95th percentile. Which are missed, and why: [What was measured](spread.md#what-was-measured).\n\n\
-         ### Spread against the least that any protocol needs\n\n\
+         {SPREAD_HEADING}\n\n\
          | scenario | seeds | hops | senders at least | airtime | airtime / bound (worst seed) | airtime / oracle | 50 % have it | 95 % | all | time / bound | router bytes / image | button p95 | nodes without it, all seeds |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n{spread_table}\n\
          Bound: R is the payload of a full ESP-NOW frame divided by its airtime with preamble and all headers of MAC and ESP-NOW \
@@ -209,8 +238,8 @@ fn main() {
          spread. Airtime bound: senders · S / (R · (1 − loss)), where senders are the hops or the nodes without a common neighbour, \
          whichever are more; links that lose less than half of their frames count as links, and what they lose is not in the \
          bound. The oracle knows every link, lets one node send after another with an ideal code, and needs neither requests nor repairs. Time bound: S/R once, twice over two hops, three times over more, with the wait for the channel. With two chips \
-         the bound is that of one image, and the router has to bring two.\n\n\
-         ### The other ways against spread\n\n\
+         the bound is that of one image, and the router has to bring two: one node of the second chip downloads its image and is the source for its kind, as nodes do.\n\n\
+         {OTHERS_HEADING}\n\n\
          Airtime as a multiple of spread's / time until 95 % have it / images through the router / button p95.\n\n\
          | scenario | direct download | unicast tree | mupgrade |\n|---|---|---|---|\n{others_table}\n\
          All at the same rate, so that protocols are compared and not radios (how they are modelled: \

@@ -3,6 +3,10 @@
 //! All who hear one sender are finished with a block at the same moment, or miss some of it. First those speak who miss
 //! most (their repairs serve the others), then, after a pause long enough for that, one asks for the next block: whoever
 //! did so last time, so that there is no contest.
+//!
+//! Where several send, patience is what saves the air: a block that one neighbour has sent is soon sent by the next one
+//! further out, and brings most of what was missed. Those who have to hand a block on ask at once; all others wait
+//! for whoever is expected to send it, too.
 
 use super::machine::{Side, Spread};
 use super::packet::Request;
@@ -47,7 +51,20 @@ impl Spread {
         if self.receiving.goal.is_none() || self.receiving.ask_at.is_some() {
             return;
         }
-        let begin = now.max(self.receiving.burst_ends.after(self.pause_ms()));
+        let mut begin = now.max(self.receiving.burst_ends.after(self.pause_ms()));
+        if let Some((Side::Own, block)) = self.receiving.goal
+            && let Some(before) = block.checked_sub(1)
+        {
+            // The block before goes on to those further out first.
+            if self.neighbours.expects(before, now) {
+                begin = begin.after(self.burst_ms());
+            }
+            // And those who send on ask first, since they hear when the next one further out is done.
+            if !self.serving.forwards(block, now) && self.neighbours.has_several_senders(now) {
+                self.receiving.leads = false;
+                begin = begin.after(self.burst_ms());
+            }
+        }
         let random = u64::from(random);
         let delay =
             if self.receiving.leads { random % 2 } else { self.step_ms() + random % self.window_ms() };
@@ -55,7 +72,15 @@ impl Spread {
     }
 
     /// Some packets of the block are missing: asks for them once the burst is over, those first who miss most.
-    pub(super) fn plan_complaint(&mut self, random: u32) {
+    pub(super) fn plan_complaint(&mut self, now: Instant, random: u32) {
+        if let Some((Side::Own, block)) = self.receiving.goal
+            && !self.serving.forwards(block, now)
+            && self.neighbours.expects(block, now)
+        {
+            let delay = self.burst_ms() + u64::from(random) % self.packets_ms(8);
+            self.receiving.ask_at = Some(self.receiving.burst_ends.after(delay));
+            return;
+        }
         let step = self.step_ms();
         let missing = u64::from(self.decoder.missing());
         let rank = u64::from(self.receiving.usual_need.div_ceil(16)).saturating_sub(missing);
@@ -73,18 +98,18 @@ impl Spread {
         }
     }
 
-    /// Somebody asks another node. If it is for what this node lacks, too, and for as much, it speaks for this node.
-    #[expect(clippy::too_many_arguments, reason = "what one overheard request says, and the moment")]
+    /// Somebody asks another node. If it is for what this node lacks, too, and for nearly as much, it speaks for this
+    /// node.
     pub(super) fn overhear(
         &mut self,
         from: NodeId,
-        asked: NodeId,
+        request: &Request,
         side: Side,
-        block: u16,
         need: u8,
         now: Instant,
         random: u32,
     ) {
+        let (asked, block) = (request.sender, request.block);
         let whole = need >= self.decoder.rows();
         match self.receiving.goal {
             Some((aimed, mine)) if aimed == side && mine == block => {
@@ -100,7 +125,7 @@ impl Spread {
                 } else {
                     self.learn_need(need);
                 }
-                if need < self.decoder.missing() {
+                if u16::from(need) * 4 < u16::from(self.decoder.missing()) * 3 {
                     return;
                 }
                 self.receiving.hint = Some(asked);
@@ -210,15 +235,16 @@ impl Spread {
         self.receiving.leads = true;
         if order {
             self.receiving.orders += 1;
-            let burst = self.packets_ms(super::PACKETS as u32);
-            self.receiving.ask_at = Some(now.after(burst + random % (2 * burst)));
+            let burst = self.burst_ms();
+            self.receiving.ask_at = Some(now.after(burst + random % burst));
         } else if !tired {
             let backoff = u64::from(self.receiving.unanswered.max(self.receiving.heard_asking).min(5));
             let wait = (self.patience_ms() << backoff) + random % (self.window_ms() << backoff);
             self.receiving.ask_at = Some(now.after(wait));
         }
         self.receiving.asked = Some((sender, now));
-        let request = Request { object, sender, block, need, relays: side == Side::Other };
+        let relays = side == Side::Other;
+        let request = Request { object, sender, block, need, relays, hops: (!relays).then_some(hops) };
         let body = request.write();
         out.get_mut(..body.len())?.copy_from_slice(&body);
         Some(body.len())

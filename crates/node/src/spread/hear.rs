@@ -71,16 +71,22 @@ impl Spread {
         if !request.relays {
             // Blocks are taken in order: who asks for block n holds n blocks.
             neighbour.held[side as usize] = request.block;
+            if let Some(hops) = request.hops {
+                neighbour.hops[side as usize] = hops;
+            }
         }
         if neighbour.asks_too_much(request.block, now) {
             return;
+        }
+        if side == Side::Own {
+            self.measure_hops(now);
         }
         if request.sender == self.me {
             self.asked_for(side, request.block, need, now, random);
         } else {
             let until = now.after(self.packets_ms(need.into()) + 2);
             self.serving.give_way(side, request.block, until);
-            self.overhear(from, request.sender, side, request.block, need, now, random);
+            self.overhear(from, request, side, need, now, random);
         }
     }
 
@@ -100,8 +106,8 @@ impl Spread {
         let left = data.left.min(2 * PACKETS as u8);
         let ends = now.after(self.packets_ms(left.into()) + u64::from(self.pace.latency_ms));
         let held = data.block.saturating_add(1 + u16::from(data.beyond));
-        self.neighbours.sends(data.sender, side, held, now);
-        let burst_ms = self.packets_ms(PACKETS as u32 + 8);
+        self.neighbours.sends(data.sender, side, data.block, held, now);
+        let burst_ms = self.burst_ms();
         self.serving.hear_burst(self.me.0 as u16, side, data, ends, burst_ms, now);
         match self.receiving.goal {
             Some((aimed, block)) if aimed == side && block == data.block => {
@@ -115,7 +121,11 @@ impl Spread {
             Some((aimed, _)) => {
                 self.receiving.others_at = Some(ends);
                 self.shift_burst(ends);
-                let pause = if aimed == side { self.pause_ms() } else { 1 };
+                let mut pause = if aimed == side { self.pause_ms() } else { 1 };
+                if data.deep && aimed == side {
+                    // What is asked for now would be sent against the burst further out.
+                    pause += burst_ms;
+                }
                 let until = ends.max(self.receiving.burst_ends).after(pause);
                 self.postpone(until, random);
             }

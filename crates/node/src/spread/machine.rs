@@ -246,6 +246,11 @@ impl Spread {
         (u64::from(packets) * u64::from(self.pace.packet_us)).div_ceil(1_000)
     }
 
+    /// The time, in milliseconds, that a whole block takes with its repairs.
+    pub(super) fn burst_ms(&self) -> u64 {
+        self.packets_ms(super::PACKETS as u32 + 8)
+    }
+
     /// When [`Spread::poll`] wants to be called, at the latest.
     #[must_use]
     pub fn deadline(&self, now: Instant) -> Option<Instant> {

@@ -16,7 +16,19 @@ const SILENT_MS: u64 = 40_000;
 const BLOCKED_MS: u64 = 300_000;
 
 /// A signal above this, in dBm, counts as being as good as it needs to be.
-const GOOD_SIGNAL_DBM: i32 = -86;
+const GOOD_SIGNAL_DBM: i32 = -70;
+
+/// A neighbour heard at this, in dBm, is one hop away, and stays so when others send at the same time.
+const HOP_SIGNAL_DBM: i32 = -91;
+
+/// A neighbour heard at this, in dBm, still brings some of its packets.
+const FAINT_SIGNAL_DBM: i32 = -97;
+
+/// A sender that brought so many packets of late is expected to bring the next block, too.
+const EXPECTED_PACKETS: u16 = 12;
+
+/// And it has sent one of so many blocks before that.
+const EXPECTED_BLOCKS: u16 = 3;
 
 /// A signal below this, in dBm, loses packets, and more when others send far away.
 const POOR_SIGNAL_DBM: i32 = -94;
@@ -45,6 +57,8 @@ pub(super) struct Neighbour {
     pub sent: Instant,
     /// Packets heard from it lately ([`Neighbours::block_done`]).
     packets: u16,
+    /// The block of this node's own object that it sent last.
+    sent_block: u16,
     /// Smoothed signal strength.
     pub signal_dbm: i16,
     /// Requests to it that were not answered, in a row.
@@ -103,6 +117,7 @@ impl Neighbours {
                 heard: now,
                 sent: Instant(0),
                 packets: 0,
+                sent_block: 0,
                 signal_dbm: i16::from(signal_dbm.unwrap_or(-60)),
                 failures: 0,
                 strikes: 0,
@@ -187,10 +202,10 @@ impl Neighbours {
     /// A node's distance from the source by its neighbours; one that is heard badly counts several times.
     pub(super) fn hops(&self, side: Side, now: Instant) -> Option<u8> {
         let hops = |neighbour: &Neighbour| {
-            let cost = match i32::from(neighbour.signal_dbm) {
-                POOR_SIGNAL_DBM.. => 1,
-                -95..POOR_SIGNAL_DBM => 2,
-                -97..-94 => 5,
+            let cost = match i32::from(neighbour.signal_dbm) - HOP_SIGNAL_DBM {
+                0.. => 1,
+                -1 => 2,
+                -3..-1 => 5,
                 _ => 10,
             };
             neighbour.hops[side as usize].saturating_add(cost)
@@ -218,6 +233,21 @@ impl Neighbours {
         })
     }
 
+    /// Whether a neighbour will probably send this block without being asked by this node, as it did those before.
+    pub(super) fn expects(&self, block: u16, now: Instant) -> bool {
+        self.live(now).any(|neighbour| {
+            neighbour.sent_within(SENDER_MS, now)
+                && i32::from(neighbour.signal_dbm) >= FAINT_SIGNAL_DBM
+                && neighbour.packets >= EXPECTED_PACKETS
+                && (block.saturating_sub(EXPECTED_BLOCKS)..block).contains(&neighbour.sent_block)
+        })
+    }
+
+    /// Whether more than one neighbour sends.
+    pub(super) fn has_several_senders(&self, now: Instant) -> bool {
+        self.live(now).filter(|neighbour| neighbour.sent_within(SENDER_MS, now)).count() > 1
+    }
+
     /// This node has a block more: what neighbours sent before counts less from now on.
     pub(super) fn block_done(&mut self) {
         for neighbour in &mut self.table {
@@ -235,9 +265,12 @@ impl Neighbours {
         }
     }
 
-    /// This neighbour sends, and holds so many blocks.
-    pub(super) fn sends(&mut self, low16: u16, side: Side, held: u16, now: Instant) {
+    /// This neighbour sends a block, and holds so many.
+    pub(super) fn sends(&mut self, low16: u16, side: Side, block: u16, held: u16, now: Instant) {
         if let Some(neighbour) = self.by_low16(low16) {
+            if side == Side::Own {
+                neighbour.sent_block = block;
+            }
             neighbour.failures = 0;
             neighbour.sent = now;
             neighbour.packets = neighbour.packets.saturating_add(1);

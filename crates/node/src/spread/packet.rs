@@ -103,7 +103,7 @@ impl Advertise {
 /// | 4 | 8 | the node that is to send |
 /// | 12 | 2 | block |
 /// | 14 | 1 | packets needed |
-/// | 15 | 1 | 1 when the asker wants it for another node, 0 otherwise |
+/// | 15 | 1 | bit 0: the asker wants it for another node; bits 1 to 7: its hops from the source plus 1, 0 if it does not say |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// What of.
@@ -117,6 +117,8 @@ pub struct Request {
     /// The asker hands the block on and does not keep it: that it asks for this one does not say that it holds those
     /// before.
     pub relays: bool,
+    /// The asker's hops from the source, at most 126; a relay does not say.
+    pub hops: Option<u8>,
 }
 
 impl Request {
@@ -131,6 +133,7 @@ impl Request {
             block: u16::from_le_bytes([head[12], head[13]]),
             need: head[14],
             relays: head[15] & 1 != 0,
+            hops: (head[15] >> 1).checked_sub(1),
         })
     }
 
@@ -141,7 +144,7 @@ impl Request {
         out[4..12].copy_from_slice(&self.sender.0.to_le_bytes());
         out[12..14].copy_from_slice(&self.block.to_le_bytes());
         out[14] = self.need;
-        out[15] = self.relays.into();
+        out[15] = u8::from(self.relays) | self.hops.map_or(0, |hops| hops.min(126) + 1) << 1;
         out
     }
 }
@@ -257,10 +260,15 @@ mod tests {
             block: 0x0102,
             need: 7,
             relays: true,
+            hops: None,
         };
         let expected = [1, 2, 3, 4, 0xF5, 0xE4, 0xD3, 0xC2, 0xB1, 0xA0, 0, 0, 2, 1, 7, 1];
         assert_eq!(request.write(), expected);
         assert_eq!(Request::read(&expected), Some(request));
+        let near = Request { relays: false, hops: Some(4), ..request };
+        let expected = [1, 2, 3, 4, 0xF5, 0xE4, 0xD3, 0xC2, 0xB1, 0xA0, 0, 0, 2, 1, 7, 10];
+        assert_eq!(near.write(), expected);
+        assert_eq!(Request::read(&expected), Some(near));
     }
 
     #[test]

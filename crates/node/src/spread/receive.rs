@@ -158,7 +158,7 @@ impl Spread {
         if self.decoder.missing() == 0 {
             self.finish(now, random, store);
         } else {
-            self.plan_complaint(random);
+            self.plan_complaint(now, random);
         }
     }
 

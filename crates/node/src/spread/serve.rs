@@ -25,7 +25,13 @@ const DEEP_MS: u64 = 3_000;
 const MAX_AHEAD: u16 = 2;
 
 /// A node that was asked in the last so many milliseconds sends on what comes without being asked.
-const PUSH_MS: u64 = 2_000;
+const PUSH_MS: u64 = 6_000;
+
+/// But not more than so many blocks beyond the one that it was asked for.
+const PUSH_BLOCKS: u16 = 2;
+
+/// For so many blocks a node goes before others who could send the same.
+const ESSENTIAL_BLOCKS: u8 = 16;
 
 /// A block that was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +43,8 @@ struct Job {
     next_row: u8,
     /// Repair packets to be sent after the rows.
     repairs: u8,
+    /// Some of it has been sent: it is not interrupted any more.
+    begun: bool,
 }
 
 impl Job {
@@ -56,6 +64,10 @@ pub(super) struct Serving {
     deep_at: Option<Instant>,
     /// When this node was last asked for packets of its own object, and of which block.
     asked_at: Option<(Instant, u16)>,
+    /// The last block that was left to another node, since it sent the same.
+    left_to_another: Option<u16>,
+    /// So many blocks this node sends before others who could: what another sent did not reach all.
+    essential: u8,
     /// The last block whose rows were sent.
     last: Option<(Side, u16)>,
     /// The index of the next repair packet.
@@ -76,6 +88,8 @@ impl Serving {
             hold_until: Instant(0),
             deep_at: None,
             asked_at: None,
+            left_to_another: None,
+            essential: 0,
             last: None,
             // Different senders begin with different repairs, so that each helps whoever hears both.
             next_repair: PACKETS as u8 + (me.0.wrapping_mul(37) % (256 - PACKETS as u64)) as u8,
@@ -96,6 +110,16 @@ impl Serving {
         self.hold_until = moment;
     }
 
+    /// Whether others wait for this node to send the block on when it has it.
+    pub(super) fn forwards(&self, block: u16, now: Instant) -> bool {
+        self.asked_at.is_some_and(|(at, last)| now.since(at) < PUSH_MS && last + PUSH_BLOCKS >= block)
+    }
+
+    /// Whether this block is being sent, or was the last one.
+    fn has_begun(&self, side: Side, block: u16) -> bool {
+        self.last == Some((side, block)) || self.jobs.iter().any(|job| job.side == side && job.block == block)
+    }
+
     pub(super) fn is_busy(&self) -> bool {
         !self.jobs.is_empty()
     }
@@ -104,8 +128,11 @@ impl Serving {
         self.jobs.iter().any(|job| job.side == side)
     }
 
+    /// When the next packet is to be sent. Whoever has begun goes on: listeners count on it.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.is_busy().then(|| Instant(self.paid_us / 1_000).max(self.hold_until))
+        let job = self.first().and_then(|place| self.jobs.get(place))?;
+        let paid = Instant(self.paid_us / 1_000);
+        Some(if job.begun { paid } else { paid.max(self.hold_until) })
     }
 
     /// The job of whoever is furthest behind.
@@ -132,7 +159,7 @@ impl Serving {
         }
     }
 
-    /// Another node sends: lower blocks first, and not the same twice.
+    /// Another node sends: nothing is begun meanwhile, and not the same twice.
     ///
     /// Where packets travel over many hops, senders less than three hops apart spoil each other's packets at those
     /// between them. A sender that hears the next one's burst therefore also waits for the one after that, which it does
@@ -146,6 +173,9 @@ impl Serving {
         burst_ms: u64,
         now: Instant,
     ) {
+        // Of those who wait for the same moment one begins first, and the others hear it.
+        let turn = u64::from((me ^ data.block).wrapping_mul(0x9E37) >> 13) * burst_ms / 32;
+        let ends = ends.after(turn);
         if self.last.is_some_and(|(last, block)| last == side && data.block <= block) {
             self.deep_at = Some(now);
             let after = if data.deep { burst_ms } else { 1 };
@@ -153,6 +183,7 @@ impl Serving {
         }
         let Some(place) = self.first() else { return };
         let Some(job) = self.jobs.get_mut(place) else { return };
+        self.hold_until = self.hold_until.max(ends);
         if job.side != side || data.block > job.block {
             return;
         }
@@ -162,6 +193,9 @@ impl Serving {
         } else if usize::from(data.index) < PACKETS && job.next_row < job.rows {
             // Both send the same: who is further goes on. Who asked here and does not hear the other will ask again.
             if (job.next_row, data.sender) < (data.index + 1, me) {
+                if side == Side::Own {
+                    self.left_to_another = Some(job.block);
+                }
                 self.jobs.swap_remove(place);
             }
         } else if job.next_row == job.rows && usize::from(data.index) >= PACKETS {
@@ -197,7 +231,7 @@ impl Serving {
         }
         let margin = (self.margin.max(margin) / 16) as u8;
         let repairs = if fresh { margin } else { need + need * margin / PACKETS as u8 };
-        let job = Job { side, block, rows, next_row: if fresh { 0 } else { rows }, repairs };
+        let job = Job { side, block, rows, next_row: if fresh { 0 } else { rows }, repairs, begun: false };
         if let Err(job) = self.jobs.push(job)
             && let Some(last) = self.jobs.iter_mut().max_by_key(|job| job.block)
             && last.block > job.block
@@ -226,11 +260,14 @@ impl Spread {
     /// A block has come of which others will need it from here, as they did the ones before: it goes on at once, before
     /// the next one is on its way.
     pub(super) fn push(&mut self, block: u16, now: Instant, random: u32) {
-        if self.serving.asked_at.is_some_and(|(at, last)| now.since(at) < PUSH_MS && last + 2 >= block) {
+        if self.serving.forwards(block, now) {
             let rows = self.decoder.rows();
             self.serving.add(Side::Own, block, rows, rows);
-            // Another may do the same: the later one hears the earlier, and leaves it to it.
-            let wait = u64::from(random) % (self.packets_ms(3) + 1);
+            // Another may do the same: the later one hears the earlier, and leaves it to it. Whom some nodes depend on
+            // goes first, so that those whom nobody depends on learn that they are not needed.
+            let late = self.packets_ms(2) + u64::from(random) % (self.packets_ms(3) + 1);
+            let wait = if self.serving.essential > 0 { 0 } else { late };
+            self.serving.essential = self.serving.essential.saturating_sub(1);
             self.serving.hold_until = self.serving.hold_until.max(now.after(wait));
         }
     }
@@ -247,8 +284,20 @@ impl Spread {
         };
         if side == Side::Own && block <= strand.held + MAX_AHEAD {
             self.serving.asked_at = Some((now, block));
+            if self.serving.left_to_another == Some(block) && need >= rows / 2 {
+                self.serving.left_to_another = None;
+                self.serving.essential = ESSENTIAL_BLOCKS;
+            }
         }
         if here && block < readable {
+            if side == Side::Own
+                && need >= rows
+                && !self.serving.has_begun(side, block)
+                && block.checked_sub(1).is_some_and(|before| self.neighbours.expects(before, now))
+            {
+                // The block before goes on to those further out first.
+                self.serving.hold_until = self.serving.hold_until.max(now.after(self.burst_ms()));
+            }
             self.serving.add(side, block, rows, need.min(rows));
         } else if side == Side::Other {
             self.fetch_for_others(block, need, now, random);
@@ -263,7 +312,7 @@ impl Spread {
         store: &mut impl PageStore,
         out: &mut [u8],
     ) -> Option<usize> {
-        if now < self.serving.hold_until || now.0 < self.serving.paid_us / 1_000 {
+        if self.serving.deadline().is_none_or(|moment| now < moment) {
             return None;
         }
         let place = self.serving.first()?;
@@ -286,6 +335,7 @@ impl Spread {
             }
             index = following(index);
         }
+        job.begun = true;
         if rows_left > 0 {
             job.next_row += count as u8;
         } else {

@@ -154,7 +154,7 @@ impl Hostile {
                 for _ in 0..3 {
                     self.next_block = (self.next_block + 1) % 8;
                     let (sender, block) = (source, self.next_block);
-                    let request = Request { object, sender, block, need: 36, relays: false };
+                    let request = Request { object, sender, block, need: 36, relays: false, hops: None };
                     let frame = self.frame(sight.me, REQUEST, &request.write());
                     self.queue.push_back((frame, true));
                 }

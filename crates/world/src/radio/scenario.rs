@@ -510,13 +510,17 @@ impl Scenario {
         let mut setup = Setup::new(built.links, built.rate, image(ChipId::ESP32C3, 0x0001_0001)?, seed);
         if self.mesh.second_chip > 0.0 {
             setup.images.push(image(ChipId::ESP32S3, 0x0001_0001)?);
-            setup.remote = Some(1);
             let mut random = Random::new(seed).fork(0x77);
             for chip in setup.chips.iter_mut().skip(1) {
                 if random.chance(self.mesh.second_chip) {
                     *chip = ChipId::ESP32S3;
                 }
             }
+            // One node of the other chip downloads its image, and is the source for its kind: the nearest to the root.
+            let hops = setup.links.hops(setup.rate);
+            let others = (1..setup.chips.len()).filter(|node| setup.chips[*node] == ChipId::ESP32S3);
+            let nearest = others.min_by_key(|node| hops[*node].unwrap_or(u32::MAX));
+            setup.sources.extend(nearest.map(|node| (node, 1)));
         }
         setup.v2 = self.radio.frames == "v2";
         setup.loss = self.radio.loss;
