@@ -299,7 +299,10 @@ impl<const PEERS: usize> Root<PEERS> {
         now: Instant,
     ) {
         if let Some(peer) = self.peer(node, now) {
-            peer.cast_id = cast_id;
+            // Its update may be an older cast's: that it has heard a newer one since, which was for others, stays known.
+            if cast_id.is_newer_than(peer.cast_id) {
+                peer.cast_id = cast_id;
+            }
             if file != 0 {
                 peer.file = Kind::of_file(file);
             }
@@ -492,5 +495,45 @@ impl<const PEERS: usize> Root<PEERS> {
             return working.then(|| looked_at.after(1_000));
         }
         Some(cast.next_round.max(looked_at.after(50)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rootcast_image::ChipId;
+    use rootcast_wire::NodeType;
+
+    #[test]
+    fn a_node_that_updates_by_an_older_cast_gets_its_leave_to_restart_while_a_newer_one_is_out() {
+        let settings = Settings::new(NodeId(1), NodeType::Switch, ChipId::ESP32C3);
+        let (node, older, newer) = (NodeId(2), CastId(1 << 16), CastId(2 << 16));
+        let now = Instant(1_000);
+        let hello = |cast_id| Hello {
+            node_type: NodeType::Switch,
+            is_root: false,
+            can_spread: true,
+            unsigned_allowed: true,
+            layer: 2,
+            parent: NodeId(1),
+            running: [0; 8],
+            cast_id,
+            state: None,
+            chip: ChipId::ESP32C3.0,
+        };
+        let mut root = Root::<4>::new();
+        root.cast(older, 1, true, None, now);
+        root.heard_hello(node, &hello(older), now);
+        root.heard_report(node, 1, UpdateState::Installed, now);
+        // For others; this node heard it and goes on with what it does.
+        root.cast(newer, 1, true, None, now);
+        root.heard_hello(node, &hello(newer), now);
+        root.asked_to_start(node, older, StartPurpose::Restart, 0, now);
+        let moment = RootMoment { now, unix_s: None, own_download: false, is_source: true, chip: 5, file: 0 };
+        let leave = (0..10).filter_map(|_| root.wish(&moment, 1, &settings)).find_map(|wish| match wish {
+            RootWish::GrantRestart(node, cast_id) => Some((node, cast_id)),
+            _ => None,
+        });
+        assert_eq!(leave, Some((node, newer)), "it does not lack the newer cast");
     }
 }

@@ -89,13 +89,13 @@ impl<const PEERS: usize> Node<PEERS> {
             }
             Body::StartGrant { node, cast_id } if node == self.settings.id => {
                 self.root_heard = true;
-                if self.updater.cast_id() == Some(cast_id) {
+                if self.is_meant_for_update(cast_id) {
                     self.with_updater(now, platform, |updater, context| updater.grant(context));
                 }
             }
             Body::RestartGrant { node, cast_id } if node == self.settings.id => {
                 self.root_heard = true;
-                if self.updater.cast_id() == Some(cast_id) {
+                if self.is_meant_for_update(cast_id) {
                     self.with_updater(now, platform, |updater, context| updater.switch(context));
                 }
             }
@@ -105,6 +105,12 @@ impl<const PEERS: usize> Node<PEERS> {
             body if self.settings.is_root => self.on_frame_for_root(now, frame.source, frame.sequence, body),
             _ => {}
         }
+    }
+
+    /// Whether a leave that was given for this cast is one for the update that goes on: the root may have cast something newer
+    /// for others meanwhile; a leave for an older cast is late.
+    fn is_meant_for_update(&self, cast_id: CastId) -> bool {
+        self.updater.cast_id().is_some_and(|own| !own.is_newer_than(cast_id))
     }
 
     fn on_frame_for_root(&mut self, now: Instant, source: NodeId, sequence: u32, body: Body<'_>) {
