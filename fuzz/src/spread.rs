@@ -166,7 +166,8 @@ fn messages() -> Vec<Vec<u8>> {
     let mut buffer = [0; MAX_ADVERTISE_BYTES];
     let advertise = Advertise { description: description.clone(), held: 2, hops: 1 };
     let length = advertise.write(&mut buffer);
-    let request = Request { object: description.id(), sender: NodeId(7), block: 1, need: 5, relays: true, hops: None };
+    let request =
+        Request { object: description.id(), sender: NodeId(7), block: 1, need: 5, relays: true, hops: None };
     let payload = [0x5A; 2 * PACKET_BYTES];
     let data = Data {
         object: description.id().0 as u16,
