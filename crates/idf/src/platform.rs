@@ -258,6 +258,7 @@ const fn key_name(key: SettingKey) -> &'static CStr {
     match key {
         SettingKey::BadImages => c"bad_images",
         SettingKey::Trust => c"trust_record",
+        SettingKey::Cast => c"cast",
     }
 }
 
@@ -296,7 +297,7 @@ mod tests {
 
     #[test]
     fn settings_have_the_names_that_every_body_gives_them() {
-        for key in [SettingKey::BadImages, SettingKey::Trust] {
+        for key in [SettingKey::BadImages, SettingKey::Trust, SettingKey::Cast] {
             assert_eq!(key_name(key).to_str(), Ok(key.name()));
         }
     }

@@ -39,6 +39,8 @@ pub enum SettingKey {
     BadImages,
     /// Trusted keys and the newest release accepted (`rootcast_trust::release::TrustRecord`).
     Trust,
+    /// The cast that a root has taken on and that has no journal yet, at most 2,821 bytes.
+    Cast,
 }
 
 impl SettingKey {
@@ -48,6 +50,7 @@ impl SettingKey {
         match self {
             Self::BadImages => "bad_images",
             Self::Trust => "trust_record",
+            Self::Cast => "cast",
         }
     }
 }

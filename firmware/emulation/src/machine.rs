@@ -3,6 +3,8 @@
 use rootcast_image::otadata::OTA_ENTRY_BYTES;
 use rootcast_image::partition::TABLE_OFFSET;
 use rootcast_image::{AppImage, ImageVerifier, OtaData, PartitionTable, SlotId};
+use rootcast_world::flash::Sectors;
+use rootcast_world::nvs::Contents;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -196,14 +198,17 @@ impl Machine {
         Ok(OtaData::parse(&record(at)?, &record(at + 4096)?))
     }
 
-    /// The NVS partition's bytes.
+    /// What stands in NVS, but for the note on the cast at hand.
     ///
     /// # Errors
-    /// When the flash cannot be read.
-    pub fn nvs(&self) -> io::Result<Vec<u8>> {
+    /// When the flash cannot be read, or holds no NVS.
+    pub fn settings(&self) -> io::Result<Contents> {
         let table = PartitionTable::default_4mb();
         let nvs = table.nvs().ok_or_else(|| io::Error::other("no nvs"))?;
-        self.flash(nvs.offset, nvs.size as usize)
+        let sectors = Sectors::from_bytes(&self.flash(nvs.offset, nvs.size as usize)?);
+        let mut contents = Contents::read(&sectors, &(0..nvs.size)).map_err(|error| io::Error::other(format!("{error:?}")))?;
+        contents.0.retain(|(_, key), _| key != "cast");
+        Ok(contents)
     }
 }
 

@@ -79,6 +79,7 @@ impl<const PEERS: usize> Node<PEERS> {
         self.looked_at = now;
         self.with_updater(now, platform, |updater, context| updater.on_timeout(context));
         self.look_after_trial(now, platform);
+        self.look_after_kept_cast(now, platform);
         if self.updater.is_waiting() {
             let patience = self.waiting_since.after(self.settings.grant_patience_ms.into());
             let root_goes = self.settings.is_root && !self.root.is_held(self.unix_now(now));

@@ -50,6 +50,7 @@ impl<const PEERS: usize> Node<PEERS> {
             Input::WallClock { unix_s } => self.unix_s = Some((unix_s, now)),
         }
         self.look_after_trial(now, platform);
+        self.look_after_kept_cast(now, platform);
     }
 
     fn on_bytes<P: Platform>(
@@ -157,9 +158,7 @@ impl<const PEERS: usize> Node<PEERS> {
             Ok(Command::Trigger(trigger)) => {
                 let id = self.cast.originate_trigger(&trigger, self.heard_cast);
                 if let Ok(id) = id {
-                    let parallel = trigger.max_parallel.unwrap_or(self.settings.max_parallel);
-                    let spread = self.settings.can_spread && trigger.spreads();
-                    self.root.cast(id, parallel, spread, trigger.not_before, now);
+                    self.begin_cast(id, &trigger, now);
                 }
                 id
             }
@@ -179,6 +178,7 @@ impl<const PEERS: usize> Node<PEERS> {
         if let Ok(id) = id {
             self.heard_cast = id;
             self.take_cast(now, id, platform);
+            self.keep_cast(id, now, platform);
         }
     }
 
@@ -199,7 +199,7 @@ impl<const PEERS: usize> Node<PEERS> {
     }
 
     /// Acts on a complete cast, once.
-    fn take_cast<P: Platform>(&mut self, now: Instant, id: CastId, platform: &mut P) {
+    pub(super) fn take_cast<P: Platform>(&mut self, now: Instant, id: CastId, platform: &mut P) {
         self.hello_at = now;
         if !id.is_newer_than(self.done_cast) {
             return;

@@ -2,6 +2,7 @@
 
 mod clock;
 mod hear;
+mod keep;
 mod say;
 mod spreading;
 
@@ -14,7 +15,7 @@ use crate::spread::Spread;
 use crate::step::{Step, Steps};
 use crate::time::{Instant, earliest};
 use crate::trial::{self, Situation};
-use crate::update::{Context, Updater};
+use crate::update::{Context, Updater, decode_trigger};
 use core::mem::MaybeUninit;
 use heapless::Deque;
 use rootcast_image::SlotId;
@@ -71,6 +72,8 @@ pub struct Node<const PEERS: usize = MAX_PEERS> {
     /// The newest cast that this node has acted on, in this life or the one before the restart.
     done_cast: CastId,
     heard_cast: CastId,
+    /// The cast stands in NVS ([`SettingKey::Cast`](crate::platform::SettingKey::Cast)).
+    keeps_cast: bool,
     root: Root<PEERS>,
     acks: Deque<(NodeId, u32), 4>,
     forward: Option<Report>,
@@ -173,6 +176,7 @@ impl<const PEERS: usize> Node<PEERS> {
             cast: CastReassembly::new(),
             done_cast: CastId::NONE,
             heard_cast: CastId::NONE,
+            keeps_cast: false,
             root: Root::new(),
             acks: Deque::new(),
             forward: None,
@@ -269,6 +273,9 @@ impl<const PEERS: usize> Node<PEERS> {
         if resumed && self.settings.is_root {
             self.cast_again(now);
         }
+        if self.settings.is_root {
+            self.recall_kept_cast(now, platform);
+        }
     }
 
     /// A root that restarts in the middle of its own update takes up the cast, too.
@@ -281,10 +288,15 @@ impl<const PEERS: usize> Node<PEERS> {
             let _ = self.cast.accept(&piece);
             index += 1;
         }
+        let trigger = trigger.clone();
+        self.begin_cast(id, &trigger, now);
+        self.root.unsettle(now.after(2 * u64::from(self.settings.hello_ms)));
+    }
+
+    fn begin_cast(&mut self, id: CastId, trigger: &Trigger, now: Instant) {
         let parallel = trigger.max_parallel.unwrap_or(self.settings.max_parallel);
         let spread = self.settings.can_spread && trigger.spreads();
         self.root.cast(id, parallel, spread, trigger.not_before, now);
-        self.root.unsettle(now.after(2 * u64::from(self.settings.hello_ms)));
     }
 
     fn with_updater<P: Platform, R>(

@@ -223,6 +223,16 @@ impl Updater {
         matches!(self.stage, Stage::Installed)
     }
 
+    /// Whether the update would be taken up again after a power failure, by what stands in its journal.
+    pub(crate) fn has_journal(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.journal == JournalUse::Ours)
+    }
+
+    /// The page's buffer, unless a page is on its way.
+    pub(crate) fn spare_page(&mut self) -> Option<&mut [u8; PAGE_BYTES]> {
+        (self.page_fill == 0).then_some(&mut self.page)
+    }
+
     /// Whether the update can no longer be dropped.
     pub(crate) const fn is_switched(&self) -> bool {
         matches!(self.stage, Stage::Switched { .. } | Stage::Restarting)
