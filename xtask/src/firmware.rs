@@ -1,6 +1,6 @@
 //! `cargo xtask firmware`: builds the ESP32-C3's program, makes its image with espflash, has esptool look at it, and
 //! compares its sizes with those that are committed. `--merge` makes a whole flash of it, `--test` updates emulated
-//! boards.
+//! boards, `--chip esp32c6` makes the image for that chip.
 //!
 //! The figures stand in `firmware/esp32c3/sizes.txt`, a name and a number a line. An image that has grown by more than
 //! [`MAX_GROWTH_PERCENT`] fails, with the sections that grew; `--accept` writes the new figures down.
@@ -15,6 +15,8 @@ use crate::peers;
 use crate::shell::{cargo, command, output_of, root, run, target_dir};
 
 const TARGET: &str = "riscv32imc-unknown-none-elf";
+/// The target for chips that have atomics.
+const TARGET_WITH_ATOMICS: &str = "riscv32imac-unknown-none-elf";
 const FIGURES: &str = "firmware/esp32c3/sizes.txt";
 
 /// Growth of the image that has to be accepted by a person.
@@ -31,13 +33,14 @@ pub fn task(arguments: &[String]) -> Outcome {
         ["--accept"] => check(true),
         ["--merge", nvs, flash] => {
             let (elf, app) = (build("rootcast-esp32c3")?, app_image());
-            flash_image(&[&elf, &app, Path::new(nvs), Path::new(flash)])?;
+            flash_image("esp32c3", &[&elf, &app, Path::new(nvs), Path::new(flash)])?;
             println!(
                 "{flash}: bootloader, partition table, {nvs} and application. To a board:\n\
                  esptool --chip esp32c3 write-flash 0x0 {flash}"
             );
             Ok(())
         }
+        ["--chip", "esp32c6"] => esp32c6(),
         ["--test"] => {
             // Virtual nodes are in the same mesh as the boards: the program that the tests have built, if they have.
             run(cargo().env("PATH", peers::path()).args(["test", "--workspace", "--no-run"]))?;
@@ -45,7 +48,7 @@ pub fn task(arguments: &[String]) -> Outcome {
             // One emulated mesh at a time; what they measure is to be seen.
             run(host_cargo("test").args(["--", "--nocapture", "--test-threads=1"]))
         }
-        _ => Err("expected nothing, --accept, --test, or --merge NVS.bin FLASH.bin".into()),
+        _ => Err("expected nothing, --accept, --test, --chip esp32c6, or --merge NVS.bin FLASH.bin".into()),
     }
 }
 
@@ -73,10 +76,28 @@ fn host_cargo(verb: &str) -> std::process::Command {
     cargo
 }
 
-fn flash_image(paths: &[&Path]) -> Outcome {
+/// The program for the ESP32-C6: built, and its image looked at. It has no budget, as nobody has run it.
+fn esp32c6() -> Outcome {
+    let mut build = command(root().join("firmware/build-chip.sh"));
+    build.arg("rootcast-esp32c3").arg(built()).args(["--no-default-features", "--features", "esp32c6"]);
+    run(build.env("TARGET", TARGET_WITH_ATOMICS))?;
+    let elf = built().join(TARGET_WITH_ATOMICS).join("release/rootcast-esp32c3");
+    let app = built().join("rootcast-esp32c6.bin");
+    flash_image("esp32c6", &[&elf, &app])?;
+    ask_esptool("esp32c6", &app)?;
+    let bytes = fs::metadata(&app).map_err(|error| format!("{}: {error}", app.display()))?.len();
+    println!(
+        "{}: {bytes} bytes, {:.1} % of the slot",
+        app.display(),
+        bytes as f64 * 100.0 / SLOT_BYTES as f64
+    );
+    Ok(())
+}
+
+fn flash_image(chip: &str, paths: &[&Path]) -> Outcome {
     let mut make = cargo();
     make.current_dir(root().join("firmware"));
-    make.args(["run", "--quiet", "--locked", "-p", "rootcast-flash-image", "--"]);
+    make.args(["run", "--quiet", "--locked", "-p", "rootcast-flash-image", "--", chip]);
     for path in paths {
         make.arg(std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))?);
     }
@@ -85,8 +106,8 @@ fn flash_image(paths: &[&Path]) -> Outcome {
 
 fn check(accept: bool) -> Outcome {
     let elf = build("rootcast-esp32c3")?;
-    flash_image(&[&elf, &app_image()])?;
-    ask_esptool(&app_image())?;
+    flash_image("esp32c3", &[&elf, &app_image()])?;
+    ask_esptool("esp32c3", &app_image())?;
 
     let bytes = fs::read(&elf).map_err(|error| format!("{}: {error}", elf.display()))?;
     let found = figures(&bytes).map_err(|error| format!("{}: {error}", elf.display()))?;
@@ -101,9 +122,9 @@ fn check(accept: bool) -> Outcome {
 }
 
 /// esptool's judgement of the image: its checksum and its hash have to be valid.
-fn ask_esptool(app: &Path) -> Outcome {
+fn ask_esptool(chip: &str, app: &Path) -> Outcome {
     let mut look = command("esptool");
-    look.env("PATH", peers::path()).args(["--chip", "esp32c3", "image-info"]).arg(app);
+    look.env("PATH", peers::path()).args(["--chip", chip, "image-info"]).arg(app);
     match output_of(&mut look) {
         Some(text) if text.matches("(valid)").count() >= 2 => {
             println!("esptool: checksum and hash are valid");

@@ -74,7 +74,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "firmware",
-        usage: "[--accept | --test | --merge NVS FLASH]",
+        usage: "[--accept | --test | --chip esp32c6 | --merge NVS FLASH]",
         purpose: "build the ESP32-C3's image, check and measure it; --test runs updates on the emulated board",
         run: firmware::task,
     },

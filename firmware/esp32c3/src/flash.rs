@@ -128,27 +128,48 @@ impl NorFlash for Flash {
     }
 }
 
-/// The cache's table of flash pages (ESP-IDF `DR_REG_MMU_TABLE`, ESP32-C3): 128 words.
-const MMU_TABLE: *const u32 = 0x600C_5000 as *const u32;
-/// Set in an entry that maps nothing (`MMU_INVALID`).
-const MMU_INVALID: u32 = 1 << 8;
-/// Bytes of a page.
+/// Bytes of a page of flash that the cache maps.
 const PAGE_BYTES: u32 = 0x1_0000;
-/// Address bits below the 8 MiB that instructions and data share (`SOC_MMU_VADDR_MASK`).
-const WINDOW: u32 = 0x7F_FFFF;
 
-/// The flash address of this very function: what runs, whatever otadata says.
+/// The flash address of this very function: what runs, whatever otadata says. `u32::MAX` if the cache does not map it:
+/// no slot has this address, and updates are then refused.
 #[inline(never)]
 pub fn code_address() -> u32 {
     let here = code_address as *const () as u32;
-    let page = (here & WINDOW) / PAGE_BYTES;
-    // SAFETY: reading the table of the cache that this instruction was fetched through; `page` is below 128.
-    let entry = unsafe { MMU_TABLE.add(page as usize).read_volatile() };
-    if entry & MMU_INVALID != 0 {
-        // Cannot be, as this runs from there. No slot has this address, and updates are then refused.
-        return u32::MAX;
-    }
-    (entry & 0xFF) * PAGE_BYTES + here % PAGE_BYTES
+    mapped_page(here).map_or(u32::MAX, |page| page * PAGE_BYTES + here % PAGE_BYTES)
+}
+
+/// The page of flash that the cache maps at an address, by its table of 128 words (ESP-IDF `DR_REG_MMU_TABLE`).
+#[cfg(feature = "esp32c3")]
+fn mapped_page(address: u32) -> Option<u32> {
+    const TABLE: *const u32 = 0x600C_5000 as *const u32;
+    /// Set in an entry that maps nothing (`MMU_INVALID`).
+    const INVALID: u32 = 1 << 8;
+    /// Address bits below the 8 MiB that instructions and data share (`SOC_MMU_VADDR_MASK`).
+    const WINDOW: u32 = 0x7F_FFFF;
+    let index = (address & WINDOW) / PAGE_BYTES;
+    // SAFETY: reading the table of the cache that this instruction was fetched through; `index` is below 128.
+    let entry = unsafe { TABLE.add(index as usize).read_volatile() };
+    (entry & INVALID == 0).then_some(entry & 0xFF)
+}
+
+/// The page of flash that the cache maps at an address. Its table is behind two registers (ESP-IDF
+/// `SPI_MEM_MMU_ITEM_INDEX_REG` and `SPI_MEM_MMU_ITEM_CONTENT_REG` of SPI0).
+#[cfg(feature = "esp32c6")]
+fn mapped_page(address: u32) -> Option<u32> {
+    const INDEX: *mut u32 = 0x6000_2380 as *mut u32;
+    const CONTENT: *const u32 = 0x6000_237C as *const u32;
+    /// Set in an entry that maps something (`SOC_MMU_VALID`).
+    const VALID: u32 = 1 << 9;
+    /// Address bits below the 16 MiB that instructions and data share (`SOC_MMU_VADDR_MASK`).
+    const WINDOW: u32 = 0xFF_FFFF;
+    let index = (address & WINDOW) / PAGE_BYTES;
+    // SAFETY: choosing an entry to read changes no mapping; nothing comes between the two, as it would choose another.
+    let entry = critical_section::with(|_| unsafe {
+        INDEX.write_volatile(index);
+        CONTENT.read_volatile()
+    });
+    (entry & VALID != 0).then_some(entry & 0xFF)
 }
 
 /// The chip's revision, major × 100 + minor.

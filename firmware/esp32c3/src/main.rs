@@ -1,4 +1,4 @@
-//! A node on the ESP32-C3: root or leaf, switch or relay, as its NVS partition says. What it does is
+//! A node on the ESP32-C3, or with the feature `esp32c6` on the C6: root or leaf, switch or relay, as its NVS partition says. What it does is
 //! `rootcast-node`'s; the loop around it is `rootcast-body`'s; here is the chip.
 //!
 //! | module | what it drives |
@@ -35,6 +35,8 @@ use rootcast_wire::NodeId;
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
+const CHIP: ChipId = if cfg!(feature = "esp32c6") { ChipId::ESP32C6 } else { ChipId::ESP32C3 };
+
 /// The node core: in static memory, so that its size is known when the program is linked.
 static mut NODE: MaybeUninit<Node> = MaybeUninit::uninit();
 
@@ -53,7 +55,7 @@ fn main() -> ! {
     let station = esp_hal::efuse::base_mac_address();
     let station = NodeId(station.as_bytes().iter().fold(0, |id, byte| id << 8 | u64::from(*byte)));
     let start = Start {
-        chip: ChipId::ESP32C3,
+        chip: CHIP,
         chip_revision: flash::chip_revision(),
         station,
         code_address: flash::code_address(),

@@ -1,4 +1,4 @@
-//! `rootcast-flash-image ELF APP.bin [NVS.bin FLASH.bin]`: the program as an ESP-IDF app image, and, with a provisioned
+//! `rootcast-flash-image CHIP ELF APP.bin [NVS.bin FLASH.bin]`: the program as an ESP-IDF app image, and, with a provisioned
 //! NVS partition, everything that a new board's flash holds in one file: bootloader (espflash's), partition table,
 //! NVS, application.
 //!
@@ -22,10 +22,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let paths: Vec<&Path> = arguments.iter().map(Path::new).collect();
     let outcome = match paths[..] {
-        [elf, app] => make(elf, app, None),
-        [elf, app, nvs, flash] => make(elf, app, Some((nvs, flash))),
+        [chip, elf, app] => make(chip, elf, app, None),
+        [chip, elf, app, nvs, flash] => make(chip, elf, app, Some((nvs, flash))),
         _ => {
-            eprintln!("usage: rootcast-flash-image ELF APP.bin [NVS.bin FLASH.bin]");
+            eprintln!("usage: rootcast-flash-image CHIP ELF APP.bin [NVS.bin FLASH.bin]");
             return ExitCode::from(2);
         }
     };
@@ -38,7 +38,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn make(elf: &Path, app: &Path, merged: Option<(&Path, &Path)>) -> Result<(), Box<dyn Error>> {
+/// The chips that the firmware is made for, with the revision that most boards have.
+fn chip_named(name: &Path) -> Result<(Chip, ChipId, u16), String> {
+    match name.to_str() {
+        Some("esp32c3") => Ok((Chip::Esp32c3, ChipId::ESP32C3, 4)),
+        Some("esp32c6") => Ok((Chip::Esp32c6, ChipId::ESP32C6, 0)),
+        _ => Err(format!("{}: the firmware is for esp32c3 and esp32c6", name.display())),
+    }
+}
+
+fn make(chip: &Path, elf: &Path, app: &Path, merged: Option<(&Path, &Path)>) -> Result<(), Box<dyn Error>> {
+    let (chip, chip_id, revision) = chip_named(chip)?;
     let program = fs::read(elf).map_err(|error| format!("{}: {error}", elf.display()))?;
     let table = PartitionTable::default_4mb();
     let table_bytes = table.to_bytes()?;
@@ -47,11 +57,11 @@ fn make(elf: &Path, app: &Path, merged: Option<(&Path, &Path)>) -> Result<(), Bo
 
     let settings =
         FlashSettings::new(Some(FlashMode::Dio), Some(FlashSize::_4Mb), Some(FlashFrequency::_80Mhz));
-    let data = FlashData::new(settings, 0, None, Chip::Esp32c3, XtalFrequency::_40Mhz);
+    let data = FlashData::new(settings, 0, None, chip, XtalFrequency::_40Mhz);
     let format =
         IdfBootloaderFormat::new(&program, &data, Some(table_file.path()), None, None, Some("ota_0"))?;
     let image: Vec<u8> = format.clone().ota_segments().flat_map(|segment| segment.data().to_vec()).collect();
-    check(&image, &table)?;
+    check(&image, &table, chip_id, revision)?;
     fs::write(app, &image).map_err(|error| format!("{}: {error}", app.display()))?;
 
     if let Some((nvs, flash)) = merged {
@@ -76,10 +86,9 @@ fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// What the node itself would ask of an image, before anybody flashes it.
-fn check(image: &[u8], table: &PartitionTable) -> Result<(), Box<dyn Error>> {
+fn check(image: &[u8], table: &PartitionTable, chip: ChipId, revision: u16) -> Result<(), Box<dyn Error>> {
     let slot = table.slot(SlotId::Ota(0)).ok_or("the table has no ota_0")?;
-    // v0.4, as most boards have.
-    let target = Target { chip: ChipId::ESP32C3, revision: 4, secure_version: 0, slot_size: slot.size };
+    let target = Target { chip, revision, secure_version: 0, slot_size: slot.size };
     let mut verifier = ImageVerifier::for_target(target);
     verifier.push(image)?;
     verifier.finish()?;

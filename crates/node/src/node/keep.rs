@@ -50,7 +50,8 @@ impl<const PEERS: usize> Node<PEERS> {
     pub(super) fn recall_kept_cast<P: Platform>(&mut self, now: Instant, platform: &mut P) {
         let Some(page) = self.updater.spare_page() else { return };
         let Some(length) = platform.load(SettingKey::Cast, page) else { return };
-        let Some([starts, id @ ..]) = page.first_chunk::<HEAD_BYTES>().copied().filter(|_| length > HEAD_BYTES)
+        let Some([starts, id @ ..]) =
+            page.first_chunk::<HEAD_BYTES>().copied().filter(|_| length > HEAD_BYTES)
         else {
             return;
         };

@@ -15,7 +15,7 @@ const LINE: (&str, &str, &str) =
     ("firmware/esp32c3/src/panel.rs", "BOUNCE_MS: u64 = 30", "BOUNCE_MS: u64 = 50");
 /// The library whose older release is taken: the chip's drivers.
 const LIBRARY: (&str, &str) = ("esp-hal", "1.2.1");
-const SETTING: [&str; 2] = ["--config", "profile.release.opt-level=\"z\""];
+const SETTING: [&str; 2] = ["--config", "profile.release.opt-level=\"s\""];
 
 /// The pairs, built where they are missing.
 pub fn pairs() -> Result<Vec<Pair>, String> {
@@ -31,7 +31,7 @@ pub fn pairs() -> Result<Vec<Pair>, String> {
     Ok(vec![
         pair("one line changed", base.clone(), image("line")),
         pair(&format!("{} {} → newer", LIBRARY.0, LIBRARY.1), image("dependency"), base.clone()),
-        pair("`opt-level` s → z", base, image("option")),
+        pair("`opt-level` z → s", base, image("option")),
     ])
 }
 
