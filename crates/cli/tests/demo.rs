@@ -186,7 +186,7 @@ fn everything_goes_wrong_and_every_node_is_updated() {
     assert!(output.status.success(), "{printed}{}", text(&output.stderr));
     assert!(printed.contains("All 6 nodes run 1.1.0, confirmed in"), "{printed}");
     assert!(
-        printed.contains("6 boot the new image, 6 have their nvs untouched, nothing was written"),
+        printed.contains("6 boot the new image, 6 have their settings in nvs, nothing was written"),
         "{printed}"
     );
     let survived =

@@ -206,10 +206,9 @@ impl Machine {
         let table = PartitionTable::default_4mb();
         let nvs = table.nvs().ok_or_else(|| io::Error::other("no nvs"))?;
         let sectors = Sectors::from_bytes(&self.flash(nvs.offset, nvs.size as usize)?);
-        let mut contents = Contents::read(&sectors, &(0..nvs.size))
-            .map_err(|error| io::Error::other(format!("{error:?}")))?;
-        contents.0.retain(|(_, key), _| key != "cast");
-        Ok(contents)
+        let contents = Contents::read(&sectors, &(0..nvs.size));
+        let contents = contents.map_err(|error| io::Error::other(format!("{error:?}")))?;
+        Ok(contents.without(&["cast"]))
     }
 }
 

@@ -376,7 +376,7 @@ impl fmt::Display for Ended<'_> {
         let Evidence { boot_new_image, nvs_unchanged, forbidden_writes, flaws, kinds, patch } = self.evidence;
         write!(
             f,
-            "Their flash says: {boot_new_image} boot the new image, {nvs_unchanged} have their nvs untouched"
+            "Their flash says: {boot_new_image} boot the new image, {nvs_unchanged} have their settings in nvs"
         )?;
         match forbidden_writes {
             0 => writeln!(f, ", nothing was written where it must not be.")?,

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::files::{self, Existing, Readers};
 use crate::watch::Summary;
 use rootcast_image::PartitionTable;
+use rootcast_node::SettingKey;
 use rootcast_world::bootloader::ImageCache;
 use rootcast_world::flash::Sectors;
 use rootcast_world::machine::Machine;
@@ -141,16 +142,15 @@ impl PatchEvidence {
     }
 }
 
-/// Whether a node's nvs holds what it held.
+/// Whether a node's nvs holds what it held, but for what the core itself has to remember of an update.
 fn same_nvs(now: &Sectors, before: &Sectors, table: &PartitionTable, is_release: bool) -> bool {
     let Some(nvs) = table.nvs() else { return false };
     let range = nvs.offset..nvs.offset + nvs.size;
-    if !is_release {
-        return now.equal_in(before, &range);
-    }
-    let others = |sectors| Contents::read(sectors, &range).ok().map(|contents| contents.of_others());
-    let before = others(before);
-    before.is_some() && others(now) == before
+    let own = [SettingKey::Cast.name(), SettingKey::Trust.name()];
+    let own = if is_release { &own[..] } else { &own[..1] };
+    let rest = |sectors| Contents::read(sectors, &range).ok().map(|contents| contents.without(own));
+    let before = rest(before);
+    before.is_some() && rest(now) == before
 }
 
 /// Keeps every chip's content as a file named by the node's MAC address, and what was hosted beside them.

@@ -1,6 +1,6 @@
 //! Which slot boots: the two otadata entries, changed so that no cut leaves the node without a way back.
 //!
-//! An entry is replaced by erasing its sector and programming state, sequence and CRC in this order,
+//! An entry is replaced by clearing its CRC, erasing its sector and programming state, sequence and CRC in this order,
 //! so that an entry only becomes valid (its CRC, which covers the sequence alone, comes last) when its
 //! state is already there. The rules that keep promise 3 of the design:
 //!
@@ -122,6 +122,15 @@ impl BootRecord {
         Ok(true)
     }
 
+    /// Erases one sector. Its entry loses its CRC first: an erase that is cut can leave sequence and CRC as they were and
+    /// an erased state, which means an image that need not prove itself.
+    fn erase_entry<F: NorFlash>(&self, flash: &mut F, index: usize) -> Result<(), FlashFault> {
+        if self.load(flash)?.entries[index].crc_ok() {
+            self.region.write(flash, sector(index) + CRC_AT as u32, &[0; 4])?;
+        }
+        self.region.erase_page(flash, index as u32)
+    }
+
     /// Erases one sector and writes an entry, its state before its sequence and its CRC last.
     fn replace<F: NorFlash>(
         &self,
@@ -132,7 +141,7 @@ impl BootRecord {
     ) -> Result<(), FlashFault> {
         let at = sector(index);
         let bytes = entry.to_bytes();
-        self.region.erase_page(flash, index as u32)?;
+        self.erase_entry(flash, index)?;
         if let Some(reason) = reason {
             let code = reason.number().to_le_bytes();
             self.region.write_checked(flash, at + REASON_AT, &[code[0], code[1], !code[0], !code[1]])?;
@@ -150,7 +159,7 @@ impl BootRecord {
         let SlotId::Ota(running) = self.running else {
             for index in [0, 1] {
                 if data.entries[index].is_valid() {
-                    self.region.erase_page(flash, index as u32)?;
+                    self.erase_entry(flash, index)?;
                 }
             }
             return Ok(None);
@@ -173,7 +182,7 @@ impl BootRecord {
                 &OtaEntry::new(self.sequence_after(0, running)?, OtaState::Valid),
                 None,
             )?;
-            self.region.erase_page(flash, 1 - index as u32)?;
+            self.erase_entry(flash, 1 - index)?;
         } else {
             let sequence = self.sequence_after(highest, running)?;
             self.replace(flash, index, &OtaEntry::new(sequence, OtaState::Valid), None)?;
@@ -230,7 +239,7 @@ impl BootRecord {
             }
             // The factory app boots when no record is valid.
             SlotId::Factory | SlotId::Test if other.is_valid() => {
-                self.region.erase_page(flash, 1 - record.index as u32)?;
+                self.erase_entry(flash, 1 - record.index)?;
             }
             _ => {}
         }

@@ -51,6 +51,13 @@ impl Contents {
         self.0.get(&(namespace.to_owned(), key.to_owned()))
     }
 
+    /// All but these entries of the updater's own namespace.
+    #[must_use]
+    pub fn without(mut self, keys: &[&str]) -> Self {
+        self.0.retain(|(namespace, key), _| namespace != NAMESPACE || !keys.contains(&key.as_str()));
+        self
+    }
+
     /// What does not belong to the updater: this must be the same after an update as before.
     #[must_use]
     pub fn of_others(&self) -> Self {
