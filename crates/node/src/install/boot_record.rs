@@ -31,6 +31,8 @@ const STARTS_AT: u32 = 0x40;
 const STARTS: u32 = 8;
 const REASON_AT: u32 = 0x80;
 const ENTRY_BYTES: usize = 32;
+/// How often an entry is read: cells that a power cut left between 0 and 1 betray themselves by reading differently.
+const READS: usize = 8;
 const STATE_AT: usize = 24;
 const CRC_AT: usize = 28;
 
@@ -67,6 +69,16 @@ impl BootRecord {
         let mut entries = [[0; ENTRY_BYTES]; 2];
         for (index, bytes) in entries.iter_mut().enumerate() {
             self.region.read(flash, sector(index), bytes)?;
+            for _ in 1..READS {
+                let mut again = [0; ENTRY_BYTES];
+                self.region.read(flash, sector(index), &mut again)?;
+                if again != *bytes {
+                    // Nothing to rely on, whatever it reads as next time: taken as torn.
+                    let right = OtaEntry::new(OtaEntry::parse(bytes).sequence, OtaState::New).to_bytes();
+                    bytes[CRC_AT..].iter_mut().zip(&right[CRC_AT..]).for_each(|(crc, right)| *crc = !right);
+                    break;
+                }
+            }
         }
         Ok(OtaData::parse(&entries[0], &entries[1]))
     }
