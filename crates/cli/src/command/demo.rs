@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep};
 ///
 /// Starts an MQTT broker and an HTTPS host with a certificate of its own, forms a mesh of virtual nodes that run the
 /// production code on virtual flash, publishes one MQTT message, and follows every node to its end. Succeeds only if
-/// every node runs the new image, confirmed, with its nvs untouched.
+/// every node runs the new image, confirmed, with its settings in nvs as they were.
 #[derive(Args)]
 #[command(after_help = "Examples:
   rootcast demo
