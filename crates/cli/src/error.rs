@@ -141,6 +141,9 @@ pub enum Error {
     /// The control plane does not start.
     #[error(transparent)]
     Plane(#[from] rootcast_control::plane::PlaneError),
+    /// A webhook does not take a test message.
+    #[error("the webhook did not take the test message: {reason}")]
+    NotTaken { reason: String },
     /// The control plane does not do what was asked.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -181,6 +184,7 @@ impl Error {
                 | Self::NotFinished { .. }
                 | Self::NoAnswer { .. }
                 | Self::NotAccepted { .. }
+                | Self::NotTaken { .. }
                 | Self::Interrupted { .. }
                 | Self::Rollout { .. }
                 | Self::Evidence
@@ -257,6 +261,7 @@ impl Error {
             Self::Trust(_) => "Give CA certificates in PEM form with --ca.",
             Self::NodeEnded => "This is a defect of Rootcast: report it with the flash file.",
             Self::Interrupted { what_now } => what_now,
+            Self::NotTaken { .. } => "Events wait until it does; see rootcast webhook list.",
             Self::Client(error) => return error.advice().map(str::to_string),
             Self::Plane(error) => return plane_advice(error).map(str::to_string),
             Self::Rollout { .. } => {

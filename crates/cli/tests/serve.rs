@@ -7,6 +7,7 @@ mod house;
 use common::{fails, rootcast_with, text};
 use house::{FREE_PORTS, House, Plane, hash, image, lines};
 use rootcast_world::body::behaviour::{Behaviour, Behaviours};
+use serde_json::Value;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -178,6 +179,40 @@ fn a_token_lets_its_holder_do_what_its_role_says_until_it_is_revoked() {
     assert!(text(&run(first, &["token", "list"]).stdout).contains(", revoked "));
     assert_eq!(run(first, &["token", "revoke", id]).status.code(), Some(1), "there is none that is valid");
     assert_eq!(run(first, &["token", "create", "x", "--role", "king"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_webhook_is_added_tried_switched_off_and_on_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = Plane::start(folder.path(), &FREE_PORTS);
+    let (server, token) = (plane.api(), plane.started["token"].as_str().unwrap());
+    let run = |arguments: &[&str]| {
+        let environment = [("ROOTCAST_SERVER", server.as_str()), ("ROOTCAST_TOKEN", token)];
+        rootcast_with(folder.path(), &[&["webhook"], arguments].concat(), &environment)
+    };
+    // Nobody listens there.
+    let url = "http://127.0.0.1:9/hook";
+    let made = lines(&run(&["add", url, "--events", "rollout,node", "--json"]));
+    let (id, secret) = (made[0]["id"].as_str().unwrap(), made[0]["secret"].as_str().unwrap());
+    assert!(secret.starts_with("whsec_"), "{made:?}");
+    assert_eq!(made[0]["kinds"], serde_json::json!(["rollout", "node"]));
+    let tried = run(&["test", id]);
+    assert_eq!((tried.status.code(), text(&tried.stdout).as_str()), (Some(1), ""));
+    let stderr = text(&tried.stderr);
+    assert!(stderr.contains("did not take the test message: it cannot be reached"), "{stderr}");
+    let tried = run(&["test", id, "--json"]);
+    assert_eq!((tried.status.code(), &lines(&tried)[0]["delivered"]), (Some(1), &Value::Bool(false)));
+    assert!(text(&run(&["off", id]).stdout).contains("off: switched off by first"));
+    assert!(!text(&run(&["on", id, "--skip-missed"]).stdout).contains("off:"));
+    let list = text(&run(&["list"]).stdout);
+    assert!(list.contains(url) && list.contains("rollout,node") && !list.contains(secret), "{list}");
+    assert!(run(&["remove", id]).status.success());
+    assert_eq!(run(&["test", id]).status.code(), Some(1), "there is none");
+    assert_eq!(text(&run(&["list"]).stdout), "");
+    assert_eq!(run(&["add", url, "--events", "weather"]).status.code(), Some(2));
+    let plain = run(&["add", "http://example.com/hook"]);
+    assert_eq!(plain.status.code(), Some(1));
+    assert!(text(&plain.stderr).contains("plain_http"), "{}", text(&plain.stderr));
 }
 
 #[test]

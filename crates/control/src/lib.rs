@@ -10,6 +10,7 @@
 //! | [`service`] | everything that can be asked, as plain functions |
 //! | [`api`] | the same as a REST API |
 //! | [`home_assistant`] | the same as `update` entities of Home Assistant |
+//! | [`webhook`] | the same, told to other programs |
 //! | [`web`] | the same as pages for people |
 //! | [`clock`], [`id`], [`metrics`] | the time, names, counters |
 
@@ -25,3 +26,4 @@ pub mod plane;
 pub mod service;
 pub mod store;
 pub mod web;
+pub mod webhook;

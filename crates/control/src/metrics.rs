@@ -23,6 +23,10 @@ pub struct Metrics {
     pub refused_nodes: AtomicU64,
     /// Requests without a valid token.
     pub unauthorized: AtomicU64,
+    /// Messages that webhooks took.
+    pub webhooks_delivered: AtomicU64,
+    /// Messages that a webhook did not take, or not yet.
+    pub webhooks_failed: AtomicU64,
 }
 
 impl Metrics {

@@ -181,6 +181,12 @@ fn least_roles() -> BTreeMap<(&'static str, &'static str), &'static str> {
         (("delete", "/api/v1/tokens/{id}"), "admin"),
         (("get", "/api/v1/audit"), "admin"),
         (("get", "/api/v1/whoami"), "viewer"),
+        (("get", "/api/v1/webhooks"), "admin"),
+        (("post", "/api/v1/webhooks"), "admin"),
+        (("get", "/api/v1/webhooks/{id}"), "admin"),
+        (("patch", "/api/v1/webhooks/{id}"), "admin"),
+        (("delete", "/api/v1/webhooks/{id}"), "admin"),
+        (("post", "/api/v1/webhooks/{id}/test"), "admin"),
     ])
 }
 

@@ -184,7 +184,7 @@ impl Site {
 }
 
 /// Every page with its least role.
-const PAGES: [(&str, &str); 10] = [
+const PAGES: [(&str, &str); 11] = [
     ("/", "viewer"),
     ("/mesh?name=", "viewer"),
     ("/nodes", "viewer"),
@@ -195,10 +195,11 @@ const PAGES: [(&str, &str); 10] = [
     ("/rollouts/new", "operator"),
     ("/audit", "admin"),
     ("/tokens", "admin"),
+    ("/webhooks", "admin"),
 ];
 
 /// Every form with its least role.
-const FORMS: [(&str, &str); 11] = [
+const FORMS: [(&str, &str); 16] = [
     ("/mesh", "operator"),
     ("/nodes/2", "operator"),
     ("/nodes/2/forget", "operator"),
@@ -210,6 +211,11 @@ const FORMS: [(&str, &str); 11] = [
     ("/rollouts/r1/retry", "operator"),
     ("/tokens", "admin"),
     ("/tokens/0/revoke", "admin"),
+    ("/webhooks", "admin"),
+    ("/webhooks/w0/test", "admin"),
+    ("/webhooks/w0/on", "admin"),
+    ("/webhooks/w0/off", "admin"),
+    ("/webhooks/w0/remove", "admin"),
 ];
 
 fn rank(role: &str) -> usize {

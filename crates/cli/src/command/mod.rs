@@ -21,6 +21,7 @@ mod sign;
 mod simulate;
 mod token;
 mod trigger;
+mod webhook;
 
 use crate::error::Error;
 use crate::output::Output;
@@ -50,6 +51,7 @@ pub enum Command {
     Rollout(Box<rollout::RolloutCommand>),
     Events(events::Events),
     Token(token::Token),
+    Webhook(webhook::Webhook),
 }
 
 impl Command {
@@ -77,6 +79,7 @@ impl Command {
             Self::Rollout(command) => command.run(output),
             Self::Events(command) => command.run(output),
             Self::Token(command) => command.run(output),
+            Self::Webhook(command) => command.run(output),
         }
     }
 }

@@ -204,6 +204,14 @@ await page.getByRole("button", { name: "Make" }).click();
 const token = await page.locator("#made").textContent();
 await page.goto(`${SITE}/tokens`);
 await look(page, "tokens");
+// Nobody listens there: the page says so.
+await page.goto(`${SITE}/webhooks`);
+await page.getByLabel("URL").fill("http://127.0.0.1:9/hook");
+await page.getByRole("button", { name: "Add" }).click();
+must((await page.locator("#secret").textContent()).startsWith("whsec_"), "a webhook's secret is not shown");
+await page.getByRole("button", { name: "Test http" }).click();
+await page.getByRole("alert").getByText("did not take the test message").waitFor();
+await look(page, "webhooks");
 const guests = watch(await browser.newContext());
 const guest = await logIn(guests, token);
 await guest.goto(rollout);

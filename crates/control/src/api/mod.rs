@@ -8,6 +8,7 @@
 //! | [`rollouts`] | rollouts: dry run, create, look, pause, resume, abort, retry |
 //! | [`events`] | what happened: a list, a stream, the log of triggers |
 //! | [`tokens`] | who may do what; the audit log |
+//! | [`webhooks`] | whom to tell of events |
 //! | [`system`] | health, metrics, the OpenAPI document and a page of it |
 //! | [`auth`] | each route names the least role in its handler's arguments |
 //! | [`audit`] | every change is written down |
@@ -28,6 +29,7 @@ pub mod releases;
 pub mod rollouts;
 pub mod system;
 pub mod tokens;
+pub mod webhooks;
 
 use crate::service::Service;
 use crate::service::releases::MAX_FILE_BYTES;
@@ -89,6 +91,9 @@ fn v1() -> OpenApiRouter<Api> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(tokens::audit))
         .routes(routes!(tokens::whoami))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::show, webhooks::change, webhooks::remove))
+        .routes(routes!(webhooks::test))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .merge(uploads)
 }

@@ -78,6 +78,12 @@ pub async fn metrics(State(api): State<Api>, _: Viewer) -> Result<Response, Prob
         ("rootcast_rounds_total", "Rounds of the engine.", &counters.rounds),
         ("rootcast_rounds_failed_total", "Rounds that could not be written down.", &counters.failed_rounds),
         ("rootcast_unauthorized_total", "Requests without a valid token.", &counters.unauthorized),
+        ("rootcast_webhooks_delivered_total", "Messages that webhooks took.", &counters.webhooks_delivered),
+        (
+            "rootcast_webhooks_failed_total",
+            "Attempts that a webhook did not take.",
+            &counters.webhooks_failed,
+        ),
     ];
     for (name, help, counter) in counts {
         put(name, "counter", help, counter.load(Relaxed));

@@ -16,6 +16,7 @@ use crate::service::Service;
 use crate::service::tokens::{Role, make_token};
 use crate::store::{Place, Store};
 use crate::web;
+use crate::webhook::Webhooks;
 use rootcast_hosting::authority::CA_CERTIFICATE_FILE;
 use rootcast_hosting::identity::IdentitySource;
 use rootcast_hosting::{DevelopmentCa, Files, FirmwareHost, HostOptions, ServerIdentity};
@@ -53,6 +54,7 @@ pub struct ControlPlane {
     engine: EngineHandle,
     tasks: Vec<JoinHandle<()>>,
     home_assistant: Option<HomeAssistant>,
+    webhooks: Webhooks,
     _lock: File,
 }
 
@@ -114,6 +116,7 @@ impl ControlPlane {
             files: Arc::new(folder),
             files_url: files_url.into(),
         };
+        let webhooks = Webhooks::start(service.clone());
         let home_assistant = bridge.map(|options| HomeAssistant::start(service.clone(), options));
         let tls = match setup.api.ip().is_loopback() || setup.is_behind_proxy {
             true => None,
@@ -139,6 +142,7 @@ impl ControlPlane {
             engine,
             tasks,
             home_assistant,
+            webhooks,
             _lock: lock,
         })
     }
@@ -184,6 +188,7 @@ impl ControlPlane {
             home_assistant.stop().await;
         }
         self.engine.stop().await;
+        self.webhooks.stop().await;
         self.api.stop().await;
         self.host.stop(GRACE).await;
         for task in self.tasks {

@@ -17,7 +17,7 @@ pub struct EventView {
     pub seq: i64,
     /// When.
     pub at: String,
-    /// What kind: `rollout`, `wave`, `update`, `trigger`, `node`, `release`, `broker`.
+    /// What kind: `rollout`, `wave`, `update`, `node`, `release`, `broker`, `webhook`.
     pub kind: String,
     /// Which rollout, if one.
     pub rollout: Option<String>,

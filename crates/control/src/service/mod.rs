@@ -8,6 +8,7 @@
 //! | [`rollouts`] | rollouts: dry run, create, look, pause, resume, abort, retry |
 //! | [`events`] | what happened, and every trigger |
 //! | [`tokens`] | who may do what; the audit log |
+//! | [`webhooks`] | whom to tell of events |
 //! | [`sessions`] | who is logged in on the web page |
 //!
 //! Roles are checked by whoever calls: a function here does what it is asked for.
@@ -20,6 +21,7 @@ pub mod releases;
 pub mod rollouts;
 pub mod sessions;
 pub mod tokens;
+pub mod webhooks;
 
 pub use error::ServiceError;
 

@@ -10,7 +10,7 @@ pub struct EventRow {
     pub seq: i64,
     /// When.
     pub at: i64,
-    /// What kind: `rollout`, `wave`, `update`, `trigger`, `node`, `release`.
+    /// What kind: `rollout`, `wave`, `update`, `node`, `release`, `broker`, `webhook`.
     pub kind: String,
     /// Which rollout, if one.
     pub rollout_id: Option<String>,

@@ -12,6 +12,7 @@
 //! | [`event`] | events |
 //! | [`access`] | tokens, audit, idempotency |
 //! | `session` | sessions of the web page |
+//! | [`webhook`] | webhooks |
 //! | [`lease`] | processes, leases |
 //! | [`change`] | what the engine writes in one transaction |
 
@@ -25,6 +26,7 @@ mod open;
 pub mod release;
 pub mod rollout;
 mod session;
+pub mod webhook;
 
 pub use change::Changes;
 pub use error::StoreError;

@@ -52,7 +52,7 @@ pub fn page(frame: &Frame<'_>, content: &Markup) -> Response {
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], markup).into_response()
 }
 
-const SECTIONS: [(&str, &str, Role); 7] = [
+const SECTIONS: [(&str, &str, Role); 8] = [
     ("Fleet", "/", Role::Viewer),
     ("Nodes", "/nodes", Role::Viewer),
     ("Releases", "/releases", Role::Viewer),
@@ -60,6 +60,7 @@ const SECTIONS: [(&str, &str, Role); 7] = [
     ("Events", "/events", Role::Viewer),
     ("Audit", "/audit", Role::Admin),
     ("Tokens", "/tokens", Role::Admin),
+    ("Webhooks", "/webhooks", Role::Admin),
 ];
 
 /// The same as markup.

@@ -6,7 +6,7 @@
 //! | `fleet`, `mesh`, `nodes` | how everything stands; a mesh as a tree; nodes |
 //! | `releases` | releases, upload |
 //! | `rollouts`, `rollout_form`, `rollout_view` | rollouts: with a dry run first, then waves, nodes, reasons, orders |
-//! | `events`, `access` | what happened; tokens and the audit log |
+//! | `events`, `access`, `webhooks` | what happened; tokens and the audit log; whom to tell |
 //! | `docs` | `/api/docs`, the OpenAPI document for people |
 //! | `login`, `session` | a token opens a session; each page names its least role in its handler's arguments |
 //!
@@ -41,6 +41,7 @@ mod rollout_view;
 mod rollouts;
 mod session;
 mod sight;
+mod webhooks;
 
 use crate::api::problem::Problem;
 use crate::service::Service;
@@ -92,6 +93,8 @@ pub fn router(service: Service, api: Router, is_secure: bool) -> Router {
         .route("/audit", get(access::audit))
         .route("/tokens", get(access::tokens).post(access::create))
         .route("/tokens/{id}/revoke", post(access::revoke))
+        .route("/webhooks", get(webhooks::list).post(webhooks::create))
+        .route("/webhooks/{id}/{order}", post(webhooks::order))
         .route("/login", get(login::form).post(login::login))
         .route("/logout", post(login::logout))
         .route("/live", get(live::stream))

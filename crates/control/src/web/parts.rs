@@ -53,10 +53,10 @@ pub fn words(name: &str) -> String {
 /// How a state is to be taken.
 pub fn tone(state: &str) -> &'static str {
     match state {
-        "succeeded" | "confirmed" => "good",
-        "failed" | "rolled_back" | "lost" | "stopped" | "refused" => "bad",
+        "succeeded" | "confirmed" | "on" => "good",
+        "failed" | "rolled_back" | "lost" | "stopped" | "refused" | "failing" => "bad",
         "partial" | "paused" => "warn",
-        "aborted" | "skipped" => "off",
+        "aborted" | "skipped" | "off" => "off",
         "scheduled" | "accepted" | "waiting" => "idle",
         _ => "busy",
     }
