@@ -32,6 +32,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     time.map(Duration::from_millis).ok_or_else(|| format!("\"{text}\" is not a time: write 90s, 20m or 2h"))
 }
 
+/// Bytes a second: `50kB/s`, `4Mbit/s`, or a number.
+pub fn rate(text: &str) -> Result<u64, String> {
+    rootcast_rollout::bandwidth::parse_rate(text)
+        .ok_or_else(|| format!("\"{text}\" is no rate: write 50kB/s, 2MB/s or 4Mbit/s"))
+}
+
 /// A chip as people call it.
 pub fn chip(text: &str) -> Result<ChipId, String> {
     ChipId::from_name(text).ok_or_else(|| format!("\"{text}\" is no chip; write c3, esp32s3, ESP32-C6…"))

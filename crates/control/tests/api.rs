@@ -14,6 +14,7 @@ use rootcast_control::service::tokens::{Role, make_token};
 use rootcast_control::store::{Place, Store};
 use rootcast_image::ChipId;
 use rootcast_image::writer::AppImageBuilder;
+use rootcast_wire::{NodeId, NodeType, Report, UpdateState};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,14 +47,26 @@ impl Answer {
 impl Plane {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (clock, metrics) = (Clock::start(), Arc::new(Metrics::default()));
         let store = Store::open(&Place::File(folder.path().join("test.db"))).await.unwrap();
         let mut tokens = BTreeMap::new();
         for role in [Role::Viewer, Role::Operator, Role::Admin] {
-            let (token, row) = make_token(role.name(), role, clock.now()).unwrap();
+            let (token, row) = make_token(role.name(), role, Clock::start().now()).unwrap();
             store.add_token(&row).await.unwrap();
             tokens.insert(role.name(), token);
         }
+        Self::on(store, tokens, folder).await
+    }
+
+    /// Another process on the same folder, after this one has ended.
+    async fn restart(self) -> Self {
+        self.engine.stop().await;
+        let Self { tokens, _folder: folder, .. } = self;
+        let store = Store::open(&Place::File(folder.path().join("test.db"))).await.unwrap();
+        Self::on(store, tokens, folder).await
+    }
+
+    async fn on(store: Store, tokens: BTreeMap<&'static str, String>, folder: tempfile::TempDir) -> Self {
+        let (clock, metrics) = (Clock::start(), Arc::new(Metrics::default()));
         let files_url = "https://localhost:8443/".to_owned();
         let parts = EngineParts {
             store: store.clone(),
@@ -360,6 +373,96 @@ async fn the_same_request_twice_begins_one_rollout_and_a_stale_order_is_refused(
     assert_eq!(again.status, StatusCode::BAD_REQUEST, "{}", again.text);
     let again = plane.post("operator", &format!("{path}/abort"), &Value::Null).await;
     assert_eq!(again.status, StatusCode::CONFLICT, "{}", again.text);
+}
+
+#[tokio::test]
+async fn of_two_rollouts_to_the_same_nodes_that_are_begun_together_one_is_refused() {
+    let plane = Plane::start().await;
+    plane.mesh().await;
+    let body = json!({"release": plane.release().await, "spec": {"start_at": 4_000_000_000_u64}});
+    let begin = |body: Value| async { plane.post("operator", "/api/v1/rollouts", &{ body }).await };
+    let (one, other) = tokio::join!(begin(body.clone()), begin(body.clone()));
+    let (begun, refused) = if one.status == StatusCode::CREATED { (one, other) } else { (other, one) };
+    assert_eq!(
+        (begun.status, refused.status),
+        (StatusCode::CREATED, StatusCode::CONFLICT),
+        "{}",
+        refused.text
+    );
+    let id = begun.json()["id"].as_str().unwrap().to_owned();
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        detail.contains(&format!("and 2 more: rollout {id} has it already and is scheduled")),
+        "{detail}"
+    );
+
+    // The same key at the same moment leads to one and the same.
+    plane.post("operator", &format!("/api/v1/rollouts/{id}/abort"), &Value::Null).await;
+    let headers = [("content-type", "application/json"), ("idempotency-key", "once")];
+    let ask = || plane.ask("operator", "POST", "/api/v1/rollouts", &headers, Body::from(body.to_string()));
+    let (one, other) = tokio::join!(ask(), ask());
+    assert_eq!(
+        (one.status, &one.text),
+        (StatusCode::CREATED, &other.text),
+        "the aborted one has no node any more"
+    );
+
+    // A rollout to the others is none of its business.
+    let dry = json!({"release": body["release"], "spec": {"selection": {"nodes": [2]}}});
+    let dry = plane.post("viewer", "/api/v1/rollouts/dry-run", &dry).await.json();
+    let note = dry["assigned"][0]["note"].as_str().unwrap();
+    assert!(note.contains(one.json()["id"].as_str().unwrap()), "{note}");
+}
+
+#[tokio::test]
+async fn a_limit_on_bytes_spaces_the_starts_says_until_when_and_outlives_a_restart() {
+    let plane = Plane::start().await;
+    plane.mesh().await;
+    let release = plane.release().await;
+    let limited = |rate: u64| json!({"release": release, "spec": {"waves": [{"size": "rest"}], "limits": {"bytes_per_second": rate}}});
+    let plan = plane.post("viewer", "/api/v1/rollouts/dry-run", &limited(20)).await.json();
+    let image = plane.get("viewer", "/api/v1/releases").await.json()["items"][0]["images"][0]["size"].clone();
+    assert_eq!(
+        plan["least_s"].as_u64(),
+        image.as_u64().map(|size| 2 * size / 20),
+        "three images, the first at once"
+    );
+    let refused = plane.post("operator", "/api/v1/rollouts", &limited(3)).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("is 3 bytes/s: one image of"), "{}", refused.text);
+
+    let rollout = plane.post("operator", "/api/v1/rollouts", &limited(20)).await.json();
+    assert_eq!(rollout["spec"]["limits"]["bytes_per_second"], 20);
+    let path = format!("/api/v1/rollouts/{}", rollout["id"].as_str().unwrap());
+    // Until the first has answered, the next waits for that.
+    plane.until(&path, |page| page["counts"].to_string().contains("triggered")).await;
+    let mut accepted = Report::new(NodeId(2), NodeType::Switch, UpdateState::Accepted);
+    accepted.running = [0x11; 32];
+    accepted.rollout = format!("{}.1", rollout["id"].as_str().unwrap()).as_str().try_into().unwrap();
+    let mut json = String::new();
+    accepted.write_json(&mut json).unwrap();
+    plane.hear("/switch/ota/2", &json).await;
+    let is_held =
+        |page: &Value| page["holds"].to_string().contains("limit of 20 bytes/s allows the next start at");
+    let held = plane.until(&path, is_held).await;
+    let triggered = |page: &Value| {
+        let counts = page["counts"].as_array().unwrap().iter();
+        counts.filter(|it| it["state"] == "triggered").map(|it| it["nodes"].as_i64().unwrap()).sum::<i64>()
+    };
+    assert_eq!(triggered(&held), 1, "{held}");
+    // The hold is the same from round to round: a time, not a countdown.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let later = plane.get("viewer", &path).await.json();
+    assert_eq!((&later["holds"], &later["revision"]), (&held["holds"], &held["revision"]));
+
+    let plane = plane.restart().await;
+    plane.mesh().await;
+    let again = plane.until(&path, is_held).await;
+    assert_eq!(
+        (&again["holds"], triggered(&again)),
+        (&held["holds"], 1),
+        "what was started is still to be paid for"
+    );
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use rootcast_control::service::rollouts::{After, RolloutRequest};
 use rootcast_image::writer::AppImageBuilder;
 use rootcast_image::{ChipId, ImageVerifier};
 use rootcast_rollout::{Spec, Wave, WaveSize};
-use rootcast_wire::{NodeId, NodeType, Report, UpdateState};
+use rootcast_wire::{ErrorCode, NodeId, NodeType, Report, UpdateState};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -120,6 +120,32 @@ async fn reports_of_other_rollouts_late_ones_and_repeated_ones_change_nothing() 
     assert_eq!(house.state(&rollout).await, "succeeded", "an end is never left");
     let triggers = house.plane.service().triggers(&After::default()).await.unwrap().items;
     assert_eq!(triggers.len(), 1, "{triggers:?}");
+    house.plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_does_not_fit_a_nodes_slot_fails_with_the_nodes_own_code_and_stops_the_rollout() {
+    let house = House::new().await;
+    let (rollout, _) = house.triggered().await;
+    let mut report = Report::new(NodeId(7), NodeType::Switch, UpdateState::Refused);
+    report.running = [0x11; 32];
+    report.rollout = format!("{rollout}.1").as_str().try_into().unwrap();
+    report.error = Some(ErrorCode::ImageTooLarge);
+    report.detail = "20000 bytes, 3616 more than the slot of 16384".try_into().unwrap();
+    let mut json = String::new();
+    report.write_json(&mut json).unwrap();
+    house.link.publish("/switch/ota/7", json.as_bytes()).await.unwrap();
+    house.until("it has failed", async |house| house.state(&rollout).await == "failed").await;
+    let failed = house.plane.service().failed_updates(&rollout, 10).await.unwrap().remove(0);
+    assert_eq!(failed.code.as_deref(), Some("image_too_large"));
+    assert_eq!(failed.reason, "refused (image_too_large): 20000 bytes, 3616 more than the slot of 16384");
+    house
+        .until("the rollout has stopped", async |house| {
+            house.plane.service().rollout(&rollout).await.unwrap().phase == "stopped"
+        })
+        .await;
+    let view = house.plane.service().rollout(&rollout).await.unwrap();
+    assert!(view.reason.contains("1 × refused (image_too_large)"), "{}", view.reason);
     house.plane.stop().await;
 }
 

@@ -8,6 +8,7 @@ use peers::postgres::Postgres;
 use rootcast_control::engine::Order;
 use rootcast_control::mqtt::{Endpoint, Link, Trust};
 use rootcast_control::plane::{ControlPlane, Setup};
+use rootcast_control::service::ServiceError;
 use rootcast_control::service::events::EventFilter;
 use rootcast_control::service::releases::{NewImage, NewRelease};
 use rootcast_control::service::rollouts::{After, RolloutRequest};
@@ -77,4 +78,56 @@ async fn on_postgresql_everything_is_kept_and_a_paused_rollout_stays_paused_over
     service.order(&rollout.id, Order::Abort, None, "test").await.unwrap();
     assert_eq!(service.rollout(&rollout.id).await.unwrap().phase, "aborted");
     plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_processes_that_begin_a_rollout_to_the_same_node_at_once_one_is_refused() {
+    let Some(postgres) = Postgres::start() else { return };
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let setup = |folder: &tempfile::TempDir| {
+        let mut setup = Setup::loopback(folder.path().to_owned()).on_free_ports();
+        setup.database = Some(postgres.url());
+        setup.files = Some(folders[0].path().join("shared"));
+        setup
+    };
+    let one = ControlPlane::start(setup(&folders[0])).await.unwrap();
+    let (address, _) = one.broker_addresses().unwrap();
+    let endpoint = Endpoint { host: "127.0.0.1".into(), port: address.port(), tls: false, login: None };
+    let link = Link::open(&endpoint, &Trust::PublicAuthorities, &[]).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while one.service().all_nodes().await.unwrap().is_empty() {
+        assert!(Instant::now() < deadline, "the node is not heard of");
+        let status = r#"{"deviceId":7,"type":"switch","isRoot":1,"parentId":7,"meshLayer":1,"uptime":9,"chip":5,"version":"1.0.0","rootcast":1}"#;
+        link.publish("/switch/state/root", status.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // It finds the node in the database.
+    let other = ControlPlane::start(setup(&folders[1])).await.unwrap();
+
+    let app = AppImageBuilder::new(ChipId::ESP32C3).version("1.1.0").size(20_000).build().unwrap();
+    let file = one.service().upload(app).await.unwrap();
+    let images = vec![NewImage { sha256: file.sha256, node_type: None }];
+    let release = NewRelease { version: None, notes: String::new(), images };
+    let release = one.service().create_release(&release, "test").await.unwrap().id;
+    let begin = |plane: &ControlPlane| {
+        let (service, release) = (plane.service().clone(), release.clone());
+        let spec = Spec { start_at: Some(4_000_000_000), ..Spec::default() };
+        async move {
+            let request = RolloutRequest { release, name: String::new(), spec };
+            service.create_rollout(request, "test").await
+        }
+    };
+    for _ in 0..5 {
+        let (a, b) = tokio::join!(begin(&one), begin(&other));
+        let (begun, refused) = match (a, b) {
+            (Ok(begun), Err(refused)) | (Err(refused), Ok(begun)) => (begun, refused),
+            both => panic!("one of the two, not {both:?}"),
+        };
+        assert!(matches!(refused, ServiceError::Conflict(_)), "{refused:?}");
+        assert!(refused.to_string().contains(&begun.id), "{refused}");
+        one.service().order(&begun.id, Order::Abort, None, "test").await.unwrap();
+    }
+    link.close().await;
+    one.stop().await;
+    other.stop().await;
 }

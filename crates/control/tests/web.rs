@@ -254,6 +254,24 @@ async fn every_page_lets_in_its_least_role_and_sends_strangers_to_the_log_in() {
             }
         }
     }
+    // The one form that is no list of fields.
+    let app = AppImageBuilder::new(ChipId::ESP32C3).version("1.1.0").size(20_000).build().unwrap();
+    for (role, status) in [
+        ("nobody", StatusCode::UNAUTHORIZED),
+        ("viewer", StatusCode::FORBIDDEN),
+        ("operator", StatusCode::SEE_OTHER),
+        ("admin", StatusCode::SEE_OTHER),
+    ] {
+        let token = match role {
+            "nobody" => String::new(),
+            _ => site.get(role, "/").await.field("form"),
+        };
+        let releases = site.service.releases(&Default::default()).await.unwrap().items.len();
+        let answer = site.upload(role, &token, &app).await;
+        assert_eq!(answer.status, status, "an upload as {role}: {}", answer.text);
+        let more = site.service.releases(&Default::default()).await.unwrap().items.len() - releases;
+        assert_eq!(more, usize::from(status == StatusCode::SEE_OTHER), "releases made by {role}");
+    }
 }
 
 #[tokio::test]
@@ -496,11 +514,23 @@ async fn a_rollout_is_tried_on_paper_and_begun_once_however_often_the_button_is_
 
     let once = tried.field("once");
     let start = [fields.as_slice(), &[("do", "start"), ("once", &once)]].concat();
-    let begun = site.post("operator", "/rollouts/new", &start).await;
+    // Twice at the same moment, and once more.
+    let press = || site.post("operator", "/rollouts/new", &start);
+    let (begun, too) = tokio::join!(press(), press());
+    assert_eq!(begun.header("location"), too.header("location"), "{}", too.text);
+    assert_eq!(site.service.rollouts(&Default::default()).await.unwrap().items.len(), 1);
     let place = begun.header("location").to_owned();
     assert_eq!(begun.status, StatusCode::SEE_OTHER, "{}", begun.text);
     let again = site.post("operator", "/rollouts/new", &start).await;
     assert_eq!(again.header("location"), place, "the same one");
+    // Another form, for the same nodes: not before this one is over.
+    let other = site.post("operator", "/rollouts/new", &fields).await;
+    assert!(other.text.contains("has it already"), "the dry run says so: {}", other.text);
+    let once = other.field("once");
+    let other = [fields.as_slice(), &[("do", "start"), ("once", &once)]].concat();
+    let refused = site.post("operator", "/rollouts/new", &other).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert!(refused.text.contains("abort it, or leave the node out"), "{}", refused.text);
     let page = site.get("operator", &place).await.text;
     for words in ["Wave 1 · canary", "Wave 2", "Pause", "Abort the rollout", "1.1.0"] {
         assert!(page.contains(words), "{words}: {page}");

@@ -12,6 +12,11 @@ use std::time::Duration;
 /// How long after its start a node gets to report why it came back, before its status alone decides.
 const REPORT_TIME: Duration = Duration::from_secs(20);
 
+/// By how much a node that has not restarted may seem to have started too late: its uptime is told in whole seconds, cut
+/// off, and was true when the status was made, which is heard after its way through mesh and broker. A node that confirms
+/// its image within this time of its start would else seem to restart with its next status.
+const UPTIME_SLACK: Duration = Duration::from_secs(3);
+
 /// Something heard of a node.
 #[derive(Clone, Debug, Default)]
 pub struct Observation {
@@ -90,10 +95,13 @@ fn by_report(update: &Update, seen: &Observation, step: Step, runs_new: Option<b
 
 fn by_sighting(update: &Update, seen: &Observation, runs_new: Option<bool>) -> Option<Move> {
     // Whether the node started after the update reached its present state.
-    let restarted = seen.uptime.is_some_and(|uptime| seen.at.since(update.since) > uptime);
+    let after = |slack: Duration| {
+        seen.uptime.is_some_and(|uptime| seen.at.since(update.since) > uptime.saturating_add(slack))
+    };
+    let (restarted, clearly) = (after(Duration::ZERO), after(UPTIME_SLACK));
     match (update.state, runs_new) {
         (_, None) | (State::Triggered | State::Downloading | State::Installed, Some(false)) => None,
-        (State::Soaking, Some(true)) => (restarted && seen.step != Some(Step::Trial)).then(|| Move {
+        (State::Soaking, Some(true)) => (clearly && seen.step != Some(Step::Trial)).then(|| Move {
             again: true,
             ..Move::to(State::Soaking, "it restarted during the soak time, which begins again")
         }),
@@ -228,5 +236,15 @@ mod tests {
         let change = observe(&update(State::Soaking), &status(Running::Image(NEW), 3_000)).unwrap();
         assert!(change.again);
         assert!(observe(&update(State::Soaking), &status(Running::Image(NEW), 30_000)).is_none());
+    }
+
+    #[test]
+    fn a_node_that_confirmed_at_once_has_not_restarted_because_its_uptime_is_told_in_whole_seconds() {
+        // It started at 9.7 s, confirmed at 10 s, and made a status at 24.65 s: 14 whole seconds after its start, while
+        // 14.65 s have passed since it was heard to confirm. A second status took another second to arrive.
+        for (heard_at, uptime_s) in [(24_650, 14), (25_690, 14)] {
+            let seen = Observation { at: Moment(heard_at), ..status(Running::Image(NEW), uptime_s * 1_000) };
+            assert!(observe(&update(State::Soaking), &seen).is_none(), "heard at {heard_at}");
+        }
     }
 }

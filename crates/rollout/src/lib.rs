@@ -9,6 +9,7 @@
 //! | [`fleet`] | the fleet as known: nodes and meshes |
 //! | [`release`] | a release: one image per chip and node type, and which of them a node gets |
 //! | [`assign`](mod@assign) | who gets what in which wave, and who not, and why (the dry run is exactly this) |
+//! | [`bandwidth`] | bytes a second: what limits leave to be started |
 //! | [`tree`] | the mesh as a tree: who is healthy, how deep, whose leaves come first |
 //! | [`window`] | maintenance windows in a mesh's time zone |
 //! | [`update`] | one node's part: its states, drawn |
@@ -20,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 pub mod assign;
+pub mod bandwidth;
 pub mod evidence;
 pub mod fleet;
 mod moment;

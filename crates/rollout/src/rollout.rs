@@ -84,6 +84,8 @@ pub struct Rollout {
     pub baseline: BTreeMap<String, u32>,
     /// The updates by node.
     pub updates: BTreeMap<NodeId, Update>,
+    /// Bytes of the release's images, in the order that [`Update::variant`] counts in.
+    pub image_bytes: Vec<u64>,
 }
 
 impl Rollout {
@@ -127,6 +129,11 @@ impl Rollout {
             Action::EnterWave { wave, .. } => self.wave = *wave,
             Action::End { phase, .. } => self.phase = *phase,
         }
+    }
+
+    /// Bytes of the image that an update brings; 0 if the release does not have it.
+    pub(crate) fn bytes(&self, update: &Update) -> u64 {
+        self.image_bytes.get(update.variant).copied().unwrap_or(0)
     }
 
     /// Whether everything has ended.

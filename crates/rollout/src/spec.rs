@@ -1,5 +1,6 @@
 //! What an operator asks for.
 
+use crate::bandwidth::Rate;
 use crate::fleet::Node;
 use crate::window::Window;
 use rootcast_wire::{NodeId, NodeType};
@@ -35,7 +36,7 @@ pub struct Spec {
     pub start_at: Option<u64>,
     /// Times in which nodes may be triggered, in each mesh's time zone; none = always.
     pub windows: Vec<Window>,
-    /// How many updates may be going on at once.
+    /// How many updates may be going on at once, and how many bytes a second they may ask for.
     pub limits: Limits,
     /// How the image travels: `direct` or `spread`; absent = the mesh decides.
     pub mode: Option<String>,
@@ -150,7 +151,8 @@ pub enum WaveSize {
     Rest,
 }
 
-/// How many updates may be going on at once, from the trigger to the end of the trial.
+/// How many updates may be going on at once, from the trigger to the end of the trial, and how fast they may follow one
+/// another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -163,11 +165,34 @@ pub struct Limits {
     pub per_subtree: u32,
     /// Downloads at once that a root grants; absent = the root decides.
     pub max_parallel: Option<u16>,
+    /// Bytes a second that the nodes which begin may ask for in all meshes together, on average, each counted with its
+    /// whole image; absent = no limit. See [`crate::bandwidth`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+    pub bytes_per_second: Option<u64>,
+    /// The same in each mesh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+    pub mesh_bytes_per_second: Option<u64>,
+}
+
+impl Limits {
+    /// Whether bytes a second are limited.
+    pub const fn has_bandwidth(&self) -> bool {
+        self.bytes_per_second.is_some() || self.mesh_bytes_per_second.is_some()
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { total: 500, per_mesh: 32, per_subtree: 32, max_parallel: None }
+        Self {
+            total: 500,
+            per_mesh: 32,
+            per_subtree: 32,
+            max_parallel: None,
+            bytes_per_second: None,
+            mesh_bytes_per_second: None,
+        }
     }
 }
 
@@ -192,6 +217,25 @@ pub enum SpecError {
     /// A limit of 0.
     #[error("\"limits.{0}\" is 0: nothing could ever start")]
     ZeroLimit(&'static str),
+    /// One image takes longer than a node or the rollout has.
+    #[error(
+        "\"limits.{field}\" is {rate}: one image of {bytes} bytes takes {takes_s} s at that rate, and \"{time}\" is \
+         {most_s} s; raise one of them"
+    )]
+    TooSlow {
+        /// The limit's field.
+        field: &'static str,
+        /// Its value.
+        rate: Rate,
+        /// The image's size.
+        bytes: u64,
+        /// How long it takes, in seconds.
+        takes_s: u64,
+        /// The field of the time that is too short.
+        time: &'static str,
+        /// Its value, in seconds.
+        most_s: u32,
+    },
     /// A time out of range.
     #[error("\"{field}\" is {found} seconds, it must be {least} to {MAX_SECONDS}")]
     Time {
@@ -250,8 +294,14 @@ impl Spec {
                 return Err(SpecError::ZeroLimit(name));
             }
         }
-        if limits.max_parallel == Some(0) {
-            return Err(SpecError::ZeroLimit("max_parallel"));
+        for (name, is_zero) in [
+            ("max_parallel", limits.max_parallel == Some(0)),
+            ("bytes_per_second", limits.bytes_per_second == Some(0)),
+            ("mesh_bytes_per_second", limits.mesh_bytes_per_second == Some(0)),
+        ] {
+            if is_zero {
+                return Err(SpecError::ZeroLimit(name));
+            }
         }
         for (field, least, found) in [
             ("soak_s", 0, self.soak_s),
@@ -321,6 +371,9 @@ mod tests {
         assert_eq!(refuse(r#"{"waves":[{"size":{"percent":101}}]}"#), SpecError::Percent(0));
         assert_eq!(refuse(r#"{"waves":[{"size":"rest"},{"size":{"count":1}}]}"#), SpecError::AfterRest(1));
         assert_eq!(refuse(r#"{"limits":{"per_mesh":0}}"#), SpecError::ZeroLimit("per_mesh"));
+        for name in ["bytes_per_second", "mesh_bytes_per_second"] {
+            assert_eq!(refuse(&format!(r#"{{"limits":{{"{name}":0}}}}"#)), SpecError::ZeroLimit(name));
+        }
         assert_eq!(refuse(r#"{"mode":"carrier pigeon"}"#), SpecError::Mode);
         assert!(matches!(refuse(r#"{"deadline_s":0}"#), SpecError::Time { field: "deadline_s", .. }));
         assert!(serde_json::from_str::<Spec>(r#"{"soak":5}"#).is_err(), "a misspelt field is not ignored");

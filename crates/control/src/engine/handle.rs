@@ -6,6 +6,7 @@ use crate::store::node::MeshRow;
 use rootcast_rollout::{Assignment, Fleet, Spec};
 use rootcast_wire::NodeId;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// Why an order is not carried out.
@@ -17,6 +18,9 @@ pub enum OrderError {
     /// It makes no sense as things are.
     #[error("{0}")]
     Conflict(String),
+    /// What is asked for cannot be.
+    #[error("{0}")]
+    Invalid(String),
     /// The revision is another one by now.
     #[error("it has changed since you looked: its revision is {0} now")]
     Changed(i64),
@@ -39,6 +43,19 @@ pub struct NewRollout {
     pub spec: Spec,
     /// Who asks.
     pub by: String,
+}
+
+/// A rollout tried on paper.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    /// Who would get what, and who not.
+    pub assignment: Assignment,
+    /// The fleet that it is for.
+    pub fleet: Fleet,
+    /// The release's version.
+    pub version: String,
+    /// How long limits on bytes a second stretch it at least, from its first start to its last.
+    pub least_time: Option<Duration>,
 }
 
 /// What an operator does with a rollout.
@@ -83,7 +100,7 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 pub(super) enum Request {
     Fleet(Reply<Fleet>),
     Standing(Reply<Standing>),
-    DryRun(String, Box<Spec>, Reply<Result<(Assignment, Fleet), OrderError>>),
+    DryRun(String, Box<Spec>, Reply<Result<Tried, OrderError>>),
     Create(Box<NewRollout>, Reply<Result<String, OrderError>>),
     Order {
         rollout: String,
@@ -131,7 +148,7 @@ impl EngineHandle {
     }
 
     /// Who would get what of a release.
-    pub async fn dry_run(&self, release: String, spec: Spec) -> Result<(Assignment, Fleet), OrderError> {
+    pub async fn dry_run(&self, release: String, spec: Spec) -> Result<Tried, OrderError> {
         self.ask(|reply| Request::DryRun(release, Box::new(spec), reply)).await?
     }
 

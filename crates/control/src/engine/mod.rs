@@ -33,7 +33,7 @@ mod run;
 mod share;
 mod work;
 
-pub use handle::{EngineHandle, NewRollout, Order, OrderError, Standing};
+pub use handle::{EngineHandle, NewRollout, Order, OrderError, Standing, Tried};
 pub use publish::connect;
 pub use registry::{MAX_MESHES, MAX_NODES, Registry, db_id, node_id, silence};
 pub use run::{Run, planner_release, running_of};

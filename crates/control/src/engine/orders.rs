@@ -1,7 +1,8 @@
 //! What others ask of the engine.
 
-use super::handle::{NewRollout, Order, OrderError, Reply, Request, Standing};
-use super::run::{Run, planner_release};
+use super::handle::{NewRollout, Order, OrderError, Reply, Request, Standing, Tried};
+use super::registry::db_id;
+use super::run::{Run, image_bytes, planner_release};
 use super::work::Engine;
 use crate::clock::to_db;
 use crate::id;
@@ -10,7 +11,7 @@ use crate::store::node::NodeRow;
 use crate::store::rollout::RolloutRow;
 use crate::store::{Changes, StoreError};
 use rootcast_rollout::plan::present;
-use rootcast_rollout::{Fleet, Moment, Phase, Rollout, Spec, assign};
+use rootcast_rollout::{Assigned, Fleet, Moment, Phase, Rollout, Spec, assign, bandwidth};
 use rootcast_wire::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,9 +29,7 @@ impl Engine {
                 let _ = reply.send(self.standing());
             }
             Request::DryRun(release, spec, reply) => {
-                let _ = reply.send(
-                    self.dry_run(&release, &spec).await.map(|(assignment, fleet, _)| (assignment, fleet)),
-                );
+                let _ = reply.send(self.dry_run(&release, &spec).await);
             }
             Request::Create(new, reply) => {
                 let _ = reply.send(self.create(*new).await);
@@ -102,11 +101,7 @@ impl Engine {
         }
     }
 
-    async fn dry_run(
-        &self,
-        release: &str,
-        spec: &Spec,
-    ) -> Result<(rootcast_rollout::Assignment, Fleet, String), OrderError> {
+    async fn dry_run(&self, release: &str, spec: &Spec) -> Result<Tried, OrderError> {
         let store = &self.parts.store;
         let row = store
             .release(release)
@@ -114,11 +109,53 @@ impl Engine {
             .ok_or_else(|| OrderError::NotFound(format!("release {release}")))?;
         let images = store.images(release).await?;
         let fleet = self.fleet();
-        Ok((assign(spec, &planner_release(&row.version, &images), &fleet), fleet, row.version))
+        let release = planner_release(&row.version, &images);
+        let mut assignment = assign(spec, &release, &fleet);
+        let size = |it: &Assigned| release.variants.get(it.variant).map_or(0, |variant| variant.size);
+        let largest = assignment.assigned.iter().map(size).max().unwrap_or(0);
+        bandwidth::check(spec, largest).map_err(|error| OrderError::Invalid(error.to_string()))?;
+        let least_time = bandwidth::least_time(&spec.limits, &release, &assignment, &fleet);
+        let taken = self.taken();
+        for it in &mut assignment.assigned {
+            if let Some((other, _)) = taken.get(&it.node) {
+                it.note = Some(format!("rollout {other} has it already, and would have to end first"));
+            }
+        }
+        Ok(Tried { assignment, fleet, version: row.version, least_time })
+    }
+
+    /// Nodes that wait for their turn or are being updated in a rollout that goes on, with that rollout.
+    fn taken(&self) -> BTreeMap<NodeId, (&str, Phase)> {
+        let mut taken = BTreeMap::new();
+        for (id, run) in self.runs.iter().filter(|(_, run)| !run.rollout.phase.is_over()) {
+            let open = run.rollout.updates.iter().filter(|(_, update)| !update.state.is_end());
+            taken.extend(open.map(|(node, _)| (*node, (id.as_str(), run.rollout.phase))));
+        }
+        taken
+    }
+
+    /// Refuses nodes that another rollout has: of two that are begun at the same time, one would undo the other.
+    fn must_be_free(&self, nodes: impl Iterator<Item = NodeId>) -> Result<(), OrderError> {
+        let taken = self.taken();
+        let mut found = nodes.filter_map(|node| Some((node, *taken.get(&node)?)));
+        let Some((node, (rollout, phase))) = found.next() else { return Ok(()) };
+        let others = match found.count() {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        Err(OrderError::Conflict(format!(
+            "node {node}{others}: rollout {rollout} has it already and is {}; wait for its end, abort it, or leave the \
+             node out",
+            phase.name()
+        )))
     }
 
     async fn create(&mut self, new: NewRollout) -> Result<String, OrderError> {
-        let (assignment, _, version) = self.dry_run(&new.release, &new.spec).await?;
+        if self.share.is_some() {
+            self.try_round().await?;
+        }
+        let Tried { assignment, version, .. } = self.dry_run(&new.release, &new.spec).await?;
+        self.must_be_free(assignment.assigned.iter().map(|it| it.node))?;
         let images = self.parts.store.images(&new.release).await?;
         let now = self.parts.clock.now();
         let id = id::fresh('r', now).map_err(|error| OrderError::Conflict(error.to_string()))?;
@@ -149,14 +186,20 @@ impl Engine {
             wave: 0,
             baseline: BTreeMap::new(),
             updates: assignment.updates(now),
+            image_bytes: image_bytes(&images),
         };
         let dirty: BTreeSet<NodeId> = rollout.updates.keys().copied().collect();
         let (progress, triggered) = (BTreeMap::new(), BTreeSet::new());
         let run = Run { stored, rollout, version, images, progress, dirty, triggered };
         let text = format!("asked for by {}: {}", new.by, run.stored.reason);
         let event = self.event(&id, text, now);
-        self.keep(&id, run, event, now).await?;
-        Ok(id)
+        let free = run.rollout.updates.keys().map(|node| db_id(*node)).collect();
+        match self.keep(&id, run, event, free, now).await {
+            Err(error @ StoreError::Taken { .. }) => Err(OrderError::Conflict(format!(
+                "{error}; wait for its end, abort it, or leave the node out"
+            ))),
+            written => Ok(written.map(|()| id)?),
+        }
     }
 
     fn event(&self, rollout: &str, text: String, now: Moment) -> EventRow {
@@ -250,15 +293,23 @@ impl Engine {
         };
         run.stored.reason.clone_from(&text);
         let event = self.event(id, text, now);
-        Ok(self.keep(id, run, event, now).await?)
+        Ok(self.keep(id, run, event, Vec::new(), now).await?)
     }
 
     /// Writes a rollout down with what happened to it, and only then goes on with it.
-    async fn keep(&mut self, id: &str, mut run: Run, event: EventRow, now: Moment) -> Result<(), StoreError> {
+    async fn keep(
+        &mut self,
+        id: &str,
+        mut run: Run,
+        event: EventRow,
+        must_be_free: Vec<i64>,
+        now: Moment,
+    ) -> Result<(), StoreError> {
         let mut changes = Changes {
             rollouts: vec![run.row(now)],
             updates: run.dirty_rows(),
             events: vec![event],
+            must_be_free,
             ..self.changes()
         };
         self.parts.store.write(&mut changes).await?;

@@ -60,6 +60,7 @@ impl Run {
             wave: usize::try_from(stored.wave).unwrap_or(0),
             baseline,
             updates: read,
+            image_bytes: image_bytes(&images),
         };
         let (dirty, triggered) = (BTreeSet::new(), BTreeSet::new());
         Ok(Self { stored, rollout, version, images, progress, dirty, triggered })
@@ -69,7 +70,7 @@ impl Run {
     pub fn take_row(&mut self, row: RolloutRow) -> Result<(), StoreError> {
         let fresh = Self::from_rows(row, String::new(), Vec::new(), Vec::new())?;
         let updates = std::mem::take(&mut self.rollout.updates);
-        self.rollout = Rollout { updates, ..fresh.rollout };
+        self.rollout = Rollout { updates, image_bytes: image_bytes(&self.images), ..fresh.rollout };
         self.stored = fresh.stored;
         Ok(())
     }
@@ -162,6 +163,11 @@ fn update_of(row: UpdateRow) -> Result<Update, StoreError> {
         reason: row.reason,
         code: row.code,
     })
+}
+
+/// Bytes of a release's images, in the order that variants count in.
+pub(super) fn image_bytes(images: &[ImageRow]) -> Vec<u64> {
+    images.iter().map(|image| u64::try_from(image.size).unwrap_or(0)).collect()
 }
 
 /// A release as the planner sees it. An image whose row cannot be read is left out.

@@ -35,6 +35,7 @@ impl From<OrderError> for ServiceError {
         match error {
             OrderError::NotFound(what) => Self::NotFound(what),
             OrderError::Conflict(why) => Self::Conflict(why),
+            OrderError::Invalid(why) => Self::Invalid(why),
             OrderError::Changed(revision) => Self::Changed(revision),
             OrderError::Store(error) => Self::Store(error),
             OrderError::Ended => Self::Unavailable(error.to_string()),

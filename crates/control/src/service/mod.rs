@@ -7,6 +7,7 @@
 //! | [`releases`] | files, releases |
 //! | [`rollouts`] | rollouts: dry run, create, look, pause, resume, abort, retry |
 //! | [`events`] | what happened, and every trigger |
+//! | [`once`] | the same request twice is done once |
 //! | [`tokens`] | who may do what; the audit log |
 //! | [`webhooks`] | whom to tell of events |
 //! | [`sessions`] | who is logged in on the web page |
@@ -16,6 +17,7 @@
 mod error;
 pub mod events;
 pub mod nodes;
+pub mod once;
 pub mod page;
 pub mod releases;
 pub mod rollouts;

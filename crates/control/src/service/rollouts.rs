@@ -4,7 +4,7 @@ use super::page::{check_text, cut, one_more, page_size, page_start};
 use super::releases::Before;
 use super::{Service, ServiceError};
 use crate::clock::rfc3339;
-use crate::engine::{NewRollout, Order, node_id};
+use crate::engine::{NewRollout, Order, Tried, node_id};
 use crate::store::rollout::{RolloutRow, UpdateRow};
 use rootcast_rollout::Spec;
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,9 @@ pub struct DryRun {
     pub assigned: Vec<DryAssigned>,
     /// Who is selected and would not, and why.
     pub unassigned: Vec<DryUnassigned>,
+    /// How long limits on bytes a second stretch it at least, from the first start to the last, in seconds; absent without
+    /// such a limit.
+    pub least_s: Option<u64>,
 }
 
 /// A node that would get an image.
@@ -210,7 +213,7 @@ impl Service {
     /// Who would get what, and who not, and why; nothing is done.
     pub async fn dry_run(&self, new: RolloutRequest) -> Result<DryRun, ServiceError> {
         check(&new)?;
-        let (assignment, fleet) = self.engine.dry_run(new.release, new.spec).await?;
+        let Tried { assignment, fleet, least_time, .. } = self.engine.dry_run(new.release, new.spec).await?;
         let mesh = |id| fleet.nodes.get(&id).map(|node| node.mesh.clone()).unwrap_or_default();
         let assigned = assignment.assigned.into_iter().map(|it| DryAssigned {
             node: it.node.0,
@@ -224,7 +227,8 @@ impl Service {
             mesh: mesh(it.node),
             reason: it.reason,
         });
-        Ok(DryRun { assigned: assigned.collect(), unassigned: unassigned.collect() })
+        let least_s = least_time.map(|time| time.as_secs());
+        Ok(DryRun { assigned: assigned.collect(), unassigned: unassigned.collect(), least_s })
     }
 
     /// Begins a rollout.

@@ -13,6 +13,8 @@ pub struct Changes {
     pub process: Option<String>,
     /// Rollouts for which something is triggered without a change to themselves, with the revision that they must have.
     pub must_be: Vec<(String, i64)>,
+    /// Nodes for which a rollout is begun: no other may have them. Looked at where several processes begin rollouts.
+    pub must_be_free: Vec<i64>,
     /// Nodes as they are now.
     pub nodes: Vec<NodeRow>,
     /// Nodes that are no more.
@@ -57,6 +59,9 @@ impl Store {
             if row != Some((*revision,)) {
                 return Err(StoreError::Changed(id.clone()));
             }
+        }
+        if self.is_shared && !changes.must_be_free.is_empty() {
+            rollout::must_be_free(&mut work, &changes.must_be_free).await?;
         }
         for id in &changes.forgotten {
             sqlx::query("DELETE FROM nodes WHERE id = $1").bind(*id).execute(&mut *work).await?;

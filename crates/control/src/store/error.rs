@@ -25,6 +25,14 @@ pub enum StoreError {
     /// Another process, or an operator through one, changed a rollout in the meantime: nothing was written.
     #[error("rollout {0} was changed in the meantime")]
     Changed(String),
+    /// Another process has just begun a rollout to one of these nodes: nothing was written.
+    #[error("node {node}: rollout {rollout} has it already")]
+    Taken {
+        /// The node's id.
+        node: i64,
+        /// The rollout that has it.
+        rollout: String,
+    },
     /// This process was silent for too long: its meshes belong to others now, and nothing was written.
     #[error("this process was silent for too long: its meshes belong to others now")]
     Fenced,

@@ -1,7 +1,8 @@
 //! Rollouts, their updates, and the log of triggers.
 
 use super::{Store, StoreError};
-use sqlx::FromRow;
+use sqlx::{Any, FromRow, Transaction};
+use std::collections::BTreeSet;
 
 /// A rollout as stored.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -125,6 +126,25 @@ pub(super) const UPSERT_UPDATE: &str = "INSERT INTO updates (rollout_id, node, w
     WHERE updates.attempt < excluded.attempt \
     OR (updates.attempt = excluded.attempt AND updates.triggers + $20 <= excluded.triggers)";
 
+/// Updates that have not ended, of rollouts that go on.
+const OPEN_UPDATES: &str = "SELECT u.node, u.rollout_id FROM updates u JOIN rollouts r ON r.id = u.rollout_id \
+    WHERE r.ended_at IS NULL AND r.phase IN ('scheduled', 'running', 'paused') \
+    AND u.state NOT IN ('succeeded', 'rolled_back', 'failed', 'lost', 'skipped', 'aborted')";
+
+/// Refuses nodes that another rollout has. From here to the end of the transaction nobody else begins one: of two that are
+/// begun at the same time, the second sees the first.
+pub(super) async fn must_be_free(work: &mut Transaction<'_, Any>, nodes: &[i64]) -> Result<(), StoreError> {
+    /// Any number, as long as nothing else on this database takes it.
+    const LOCK: i64 = 0x726f_6c6c_6f75_7473;
+    sqlx::query("SELECT 1 FROM pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut **work).await?;
+    let nodes: BTreeSet<i64> = nodes.iter().copied().collect();
+    let open: Vec<(i64, String)> = sqlx::query_as(OPEN_UPDATES).fetch_all(&mut **work).await?;
+    match open.into_iter().find(|(node, _)| nodes.contains(node)) {
+        None => Ok(()),
+        Some((node, rollout)) => Err(StoreError::Taken { node, rollout }),
+    }
+}
+
 impl Store {
     /// Rollouts, newest first, those before `before` only.
     pub async fn rollouts(&self, before: Option<&str>, limit: i64) -> Result<Vec<RolloutRow>, StoreError> {
@@ -184,5 +204,24 @@ impl Store {
     pub async fn triggers(&self, after: i64, limit: i64) -> Result<Vec<TriggerRow>, StoreError> {
         let query = sqlx::query_as("SELECT * FROM triggers WHERE seq > $1 ORDER BY seq LIMIT $2");
         Ok(query.bind(after).bind(limit).fetch_all(&self.pool).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rootcast_rollout::{Phase, State};
+
+    #[test]
+    fn the_words_for_open_updates_are_those_of_the_planner() {
+        let is_named = |word: &str| OPEN_UPDATES.contains(&format!("'{word}'"));
+        for state in State::ALL.into_iter().filter(|state| *state != State::Scheduled) {
+            assert_eq!(is_named(state.name()), state.is_end(), "{state:?}");
+        }
+        for phase in Phase::ALL {
+            // "succeeded" and "aborted" are words of states, too.
+            let (phases, _) = OPEN_UPDATES.split_once("NOT IN").unwrap();
+            assert_eq!(phases.contains(&format!("'{}'", phase.name())), !phase.is_over(), "{phase:?}");
+        }
     }
 }

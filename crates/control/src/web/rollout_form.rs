@@ -10,6 +10,7 @@ use crate::service::rollouts::RolloutRequest;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
+use rootcast_rollout::bandwidth::parse_rate;
 use rootcast_rollout::window::Window;
 use rootcast_rollout::{Limits, Selection, Spec, Wave, WaveSize};
 use rootcast_wire::NodeId;
@@ -79,6 +80,8 @@ pub fn read(fields: &Fields) -> Result<RolloutRequest, String> {
             "" => None,
             text => Some(text.parse().map_err(|_| format!("Downloads at once: {text:?} is no number"))?),
         },
+        bytes_per_second: rate("Bytes a second in all", fields.get("bytes_per_second"))?,
+        mesh_bytes_per_second: rate("Bytes a second in a mesh", fields.get("mesh_bytes_per_second"))?,
     };
     let mode = Some(fields.get("mode").to_owned()).filter(|mode| !mode.is_empty());
     let spec = Spec {
@@ -133,6 +136,15 @@ fn seconds(what: &str, text: &str) -> Result<u32, String> {
     let number: Option<u32> = digits.trim().parse().ok();
     let time = number.and_then(|number| number.checked_mul(unit));
     time.ok_or_else(|| format!("{what}: {text:?} is no time; write 90s, 10m, 2h or 7d"))
+}
+
+/// `50 kB/s`, or nothing.
+fn rate(what: &str, text: &str) -> Result<Option<u64>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || format!("{what}: {text:?} is no rate; write 50 kB/s, 2 MB/s or 4 Mbit/s");
+    parse_rate(text).map(Some).ok_or_else(wrong)
 }
 
 /// `2026-11-30T22:00`, in UTC.
@@ -229,6 +241,8 @@ pub fn render(fields: &Fields, choices: &Choices, session: &Session) -> Markup {
                     (text("per_mesh", "Updates at once in a mesh", None))
                     (text("per_subtree", "Updates at once in a branch", Some("Below one child of the root.")))
                     (text("max_parallel", "Downloads at once in a mesh", Some("Empty: the root decides.")))
+                    (text("bytes_per_second", "Bytes a second in all", Some("Starts are spaced so that images take no more on average: 50 kB/s, 4 Mbit/s. Empty: no limit.")))
+                    (text("mesh_bytes_per_second", "Bytes a second in a mesh", Some("The same for each mesh, for its uplink.")))
                     div {
                         label for="mode" { "How the image travels" }
                         select #mode name="mode" {
@@ -251,7 +265,18 @@ pub fn render(fields: &Fields, choices: &Choices, session: &Session) -> Markup {
 
 fn is_changed(fields: &Fields) -> bool {
     let fresh = fresh("");
-    let plain = ["start", "life", "windows", "total", "per_mesh", "per_subtree", "max_parallel", "mode"];
+    let plain = [
+        "start",
+        "life",
+        "windows",
+        "total",
+        "per_mesh",
+        "per_subtree",
+        "max_parallel",
+        "bytes_per_second",
+        "mesh_bytes_per_second",
+        "mode",
+    ];
     plain.iter().any(|name| fields.get(name) != fresh.get(name))
         || ["allow_downgrade", "force", "assume_chip"].iter().any(|name| fields.has(name))
 }
@@ -330,6 +355,8 @@ mod tests {
             ("windows", "22:00-05:00\r\nSat, sun 10:00-12:00"),
             ("start", "2026-11-30T22:00"),
             ("force", "on"),
+            ("bytes_per_second", "4 Mbit/s"),
+            ("mesh_bytes_per_second", "50kB/s"),
         ]);
         let spec = spec.unwrap().spec;
         let sizes: Vec<WaveSize> = spec.waves.iter().map(|wave| wave.size).collect();
@@ -340,6 +367,10 @@ mod tests {
         assert_eq!((spec.soak_s, spec.force, spec.allow_downgrade), (600, true, false));
         assert_eq!(spec.selection.meshes, ["home", ""], "the mesh without a prefix has an empty name");
         assert_eq!((spec.selection.tags.join("+"), spec.selection.nodes), ("a+b".to_owned(), vec![16, 17]));
+        assert_eq!(
+            (spec.limits.bytes_per_second, spec.limits.mesh_bytes_per_second),
+            (Some(500_000), Some(50_000))
+        );
         assert_eq!(spec.windows.len(), 2);
         assert_eq!(spec.windows[1].days, ["sat", "sun"]);
         assert_eq!(spec.start_at, Some(1_796_076_000));
@@ -362,6 +393,8 @@ mod tests {
             ("start", "tomorrow", "Not before"),
             ("per_mesh", "0", "nothing could ever start"),
             ("max_parallel", "-1", "Downloads at once"),
+            ("bytes_per_second", "fast", "\"fast\" is no rate"),
+            ("mesh_bytes_per_second", "0", "nothing could ever start"),
             ("mode", "pigeon", "neither"),
         ] {
             let wrong = form(&[(name, value)]).unwrap_err();

@@ -4,20 +4,19 @@ use super::Site;
 use super::error::Refused;
 use super::forms::{Fields, Posted};
 use super::layout::{Frame, Live, page, token};
-use super::parts::{counted, escape, further};
+use super::parts::{counted, escape, further, span};
 use super::rollout_form::{self, Choices, OWN_FIELDS};
 use super::rollout_view::{self as view, Titled};
 use super::session::{Operator, Session, Viewer};
 use super::sight::{mac, names};
-use crate::clock::to_db;
 use crate::engine::Order;
 use crate::id::{random, sha256_hex};
 use crate::service::ServiceError;
 use crate::service::events::EventFilter;
+use crate::service::once::Once;
 use crate::service::releases::Before;
 use crate::service::rollouts::{After, DryRun, RolloutRequest};
 use crate::service::tokens::Role;
-use crate::store::access::AnswerRow;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -37,8 +36,6 @@ const NAMED: usize = 100;
 const RELEASES: u32 = 100;
 /// Events shown with a rollout.
 const EVENTS: u32 = 50;
-/// How long it is remembered that a form was sent already, in milliseconds.
-const REMEMBER_MS: i64 = 24 * 3600 * 1000;
 
 /// Every rollout.
 pub async fn list(
@@ -200,6 +197,15 @@ fn preview(
                 b { (counted(plan.assigned.len(), "node")) } " would get "
                 @if let Some(release) = release { (release.project) " " (release.version) } @else { "it" } ", " b { (plan.unassigned.len()) } " would not. Nothing was done."
             }
+            @if let Some(seconds) = plan.least_s.filter(|seconds| *seconds > 0) {
+                p {
+                    "The limit on bytes a second spreads the starts over at least "
+                    b { (span(i64::try_from(seconds).unwrap_or(i64::MAX))) } "."
+                    @if rollout_form::read(fields).is_ok_and(|request| seconds > request.spec.life_s.into()) {
+                        " That is longer than the rollout lives: whose turn does not come is left out."
+                    }
+                }
+            }
             @for (wave, nodes) in &waves {
                 h3 { "Wave " (wave) @if *wave == 1 && waves.len() > 1 { " · canary" } span.dim { " · " (counted(nodes.len(), "node")) } }
                 ul.chips {
@@ -257,24 +263,24 @@ pub async fn create(
     show_form(&site, &session, &fields, tried).await
 }
 
-/// Begins a rollout, once for each form: a button pressed twice leads to the same one.
+/// Begins a rollout, once for each form: a button pressed twice leads to the same one, however fast.
 async fn start(
     site: &Site,
     session: &Session,
     request: RolloutRequest,
     once: &str,
 ) -> Result<String, ServiceError> {
-    let (service, token) = (&site.service, &session.who.token);
+    let (service, who) = (&site.service, &session.who);
     let key = format!("web-{}", sha256_hex(once.as_bytes()));
-    if let Some(answer) = service.store.answer(token, &key).await? {
-        return Ok(answer.body);
+    let asked = sha256_hex(serde_json::to_string(&request).unwrap_or_default().as_bytes());
+    let status = StatusCode::SEE_OTHER.as_u16().into();
+    let begin = async { Ok::<_, ServiceError>(service.create_rollout(request, &who.name).await?.id) };
+    match service.once((&who.token, &key), asked, status, begin).await? {
+        Once::Answer(id) => Ok(id),
+        Once::Taken => Err(ServiceError::Conflict(
+            "this form was sent before, for another rollout: begin anew".to_owned(),
+        )),
     }
-    let asked = serde_json::to_string(&request).unwrap_or_default();
-    let id = service.create_rollout(request, &session.who.name).await?.id;
-    let answer = AnswerRow { request: sha256_hex(asked.as_bytes()), status: 303, body: id.clone() };
-    let now = to_db(service.clock.now());
-    service.store.keep_answer(token, &key, &answer, now, now.saturating_sub(REMEMBER_MS)).await?;
-    Ok(id)
 }
 
 /// Pauses, resumes, aborts or retries one.

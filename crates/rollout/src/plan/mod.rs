@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 1 | `time` | deadlines, soak times, the end of the rollout's life |
 //! | 2 | `verdict` | does a threshold stop it, may the next wave begin, is it over |
-//! | 3 | `start` | who is triggered now: limits, windows, leaves before parents, meshes in good order |
+//! | 3 | `start` | who is triggered now: limits, bandwidth, windows, leaves before parents, meshes in good order |
 //!
 //! Each step sees what the steps before decided, so that one call never starts a node that the same call stops.
 

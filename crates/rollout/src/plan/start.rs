@@ -2,6 +2,7 @@
 
 use super::{Action, MAX_BATCH, Planner};
 use crate::assign::why_not;
+use crate::bandwidth::Budget;
 use crate::tree::{Path, Tree};
 use crate::update::{State, Update};
 use crate::window;
@@ -37,6 +38,7 @@ impl Load {
 impl Planner<'_> {
     pub(super) fn start(&mut self, tree: &Tree) {
         let mut load = self.load(tree);
+        let mut budget = Budget::of(&self.rollout, self.fleet, self.now);
         let worse = self.meshes_that_got_worse();
         let blocked = self.blocked_by_leaves(tree);
         let mut batches: BTreeMap<String, (usize, u32, Vec<NodeId>, bool)> = BTreeMap::new();
@@ -53,18 +55,23 @@ impl Planner<'_> {
                 Err(Wait::Because(reason)) => *holds.entry(reason).or_insert(0) += 1,
                 Err(Wait::Silently) => {}
                 Ok(mesh) => {
-                    let batch = batches
-                        .entry(mesh.clone())
-                        .or_insert_with(|| (update.variant, update.attempt, Vec::new(), again));
                     // One message names one image; the others follow when these have answered.
-                    if (batch.0, batch.1, batch.3) == (update.variant, update.attempt, again)
-                        && batch.2.len() < MAX_BATCH
-                    {
-                        batch.2.push(id);
-                        if !again {
-                            load.add(&mesh, tree.place(id).and_then(|place| place.branch));
-                        }
+                    let joins = batches.get(&mesh).is_none_or(|batch| {
+                        (batch.0, batch.1, batch.3) == (update.variant, update.attempt, again)
+                            && batch.2.len() < MAX_BATCH
+                    });
+                    if !joins {
+                        continue;
                     }
+                    if !again {
+                        if let Err(reason) = budget.start(&mesh, self.rollout.bytes(update)) {
+                            *holds.entry(reason).or_insert(0) += 1;
+                            continue;
+                        }
+                        load.add(&mesh, tree.place(id).and_then(|place| place.branch));
+                    }
+                    let batch = batches.entry(mesh);
+                    batch.or_insert_with(|| (update.variant, update.attempt, Vec::new(), again)).2.push(id);
                 }
             }
         }

@@ -44,6 +44,8 @@ pub struct World {
     pub log: Vec<String>,
     ends: BTreeMap<(NodeId, u32), State>,
     pub is_paused: bool,
+    /// Every start: when, in which mesh, with how many bytes.
+    pub starts: Vec<(Moment, String, u64)>,
 }
 
 /// A mesh of `layers.len()` layers below one root; every node hangs on the first one of the layer above.
@@ -78,9 +80,15 @@ pub fn mesh(name: &str, first_id: u64, layers: &[u64]) -> BTreeMap<NodeId, Node>
 
 impl World {
     pub fn new(spec: Spec, nodes: BTreeMap<NodeId, Node>) -> Self {
+        Self::with_images(spec, nodes, &[(5, 1_000_000)])
+    }
+
+    /// A release with an image of so many bytes for each of these chips.
+    pub fn with_images(spec: Spec, nodes: BTreeMap<NodeId, Node>, images: &[(u16, u64)]) -> Self {
         let expected = Expected { image: NEW, elf: None };
-        let variant = Variant { chip: 5, node_type: None, size: 1_000_000, expected };
-        let release = Release { version: "1.1.0".into(), variants: vec![variant] };
+        let variant =
+            |(chip, size): &(u16, u64)| Variant { chip: *chip, node_type: None, size: *size, expected };
+        let release = Release { version: "1.1.0".into(), variants: images.iter().map(variant).collect() };
         let fleet = Fleet { nodes, listening_since: Some(Moment(0)), ..Fleet::default() };
         let now = Moment(1_000_000_000);
         let updates = assign(&spec, &release, &fleet).updates(now);
@@ -91,6 +99,7 @@ impl World {
             wave: 0,
             baseline: BTreeMap::new(),
             updates,
+            image_bytes: images.iter().map(|(_, size)| *size).collect(),
         };
         World {
             fleet,
@@ -103,6 +112,7 @@ impl World {
             log: Vec::new(),
             ends: BTreeMap::new(),
             is_paused: false,
+            starts: Vec::new(),
         }
     }
 
@@ -149,8 +159,12 @@ impl World {
 
     fn note(&mut self, action: &Action) {
         match action {
-            Action::Trigger { nodes, attempt, .. } => {
+            Action::Trigger { nodes, mesh, variant, attempt, .. } => {
                 for id in nodes {
+                    if self.rollout.updates[id].triggers == 1 {
+                        self.starts.push((self.now, mesh.clone(), self.release.variants[*variant].size));
+                        self.check_bandwidth();
+                    }
                     self.triggers.push((self.now, *id, *attempt));
                     if self.fates.get(id) != Some(&Fate::Deaf) {
                         self.started.entry(*id).or_insert(0);
@@ -293,6 +307,28 @@ impl World {
         }
         assert!(meshes.values().sum::<u32>() <= limits.total, "{meshes:?}");
         assert!(meshes.values().all(|count| *count <= limits.per_mesh), "{meshes:?}");
+    }
+
+    /// In no time up to the last start have more bytes been asked for than the rate brings and the bucket holds.
+    fn check_bandwidth(&self) {
+        let limits = &self.rollout.spec.limits;
+        let (last, last_mesh, _) = self.starts.last().unwrap();
+        let largest = self.release.variants.iter().map(|variant| variant.size).max().unwrap();
+        for (rate, mesh) in [(limits.bytes_per_second, None), (limits.mesh_bytes_per_second, Some(last_mesh))]
+        {
+            let Some(rate) = rate else { continue };
+            let mut bytes = 0;
+            for (at, of, size) in self.starts.iter().rev().filter(|it| mesh.is_none_or(|mesh| *mesh == it.1))
+            {
+                bytes += size;
+                let brought = u128::from(rate) * last.since(*at).as_millis() / 1_000;
+                let most = brought + u128::from(rate.max(largest));
+                assert!(
+                    u128::from(bytes) <= most,
+                    "{bytes} bytes in {of:?} since {at:?}, now {last:?}: {most}"
+                );
+            }
+        }
     }
 
     /// An end, once reached, stays, except that a retry makes a new attempt.

@@ -33,7 +33,7 @@ fn spec() -> impl Strategy<Value = Spec> {
         total,
         per_mesh,
         per_subtree,
-        max_parallel: None,
+        ..Limits::default()
     });
     (vec(wave(), 0..3), 0u32..60, limits).prop_map(|(mut waves, soak_s, limits)| {
         waves.push(Wave { max_failures: 2, ..Wave::of(WaveSize::Rest) });
@@ -63,6 +63,43 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// Lets a rollout live to its end, or for 6,000 seconds, with what happens in between.
+fn live(world: &mut World, ids: &[NodeId], events: &[(usize, Event)]) {
+    for step in 0..600 {
+        for (_, event) in events.iter().filter(|(at, _)| *at == step) {
+            let id = |index: &usize| ids[index % ids.len()];
+            let can_change = matches!(world.rollout.phase, Phase::Running | Phase::Paused);
+            match event {
+                Event::Pause if can_change => {
+                    (world.rollout.phase, world.is_paused) = (Phase::Paused, true);
+                }
+                Event::Resume if can_change => {
+                    (world.rollout.phase, world.is_paused) = (Phase::Running, false);
+                }
+                Event::Abort if can_change => world.rollout.phase = Phase::Aborted,
+                Event::Toggle(index) => {
+                    let node = world.fleet.nodes.get_mut(&id(index)).unwrap();
+                    node.online = !node.online;
+                }
+                Event::Reparent(index, parent) => {
+                    let parent = id(parent);
+                    world.fleet.nodes.get_mut(&id(index)).unwrap().parent = Some(parent);
+                }
+                _ => {}
+            }
+        }
+        world.step();
+        if world.rollout.has_ended() {
+            break;
+        }
+    }
+}
+
+fn rate() -> impl Strategy<Value = Option<u64>> {
+    // From an image in 20 minutes to two a second.
+    prop::option::weighted(0.7, prop_oneof![800u64..20_000, 20_000u64..2_000_000])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
@@ -80,34 +117,7 @@ proptest! {
         let ids: Vec<NodeId> = nodes.keys().copied().collect();
         let mut world = World::new(spec, nodes);
         world.fates = ids.iter().copied().zip(fates).collect();
-        for step in 0..600 {
-            for (_, event) in events.iter().filter(|(at, _)| *at == step) {
-                let id = |index: &usize| ids[index % ids.len()];
-                let can_change = matches!(world.rollout.phase, Phase::Running | Phase::Paused);
-                match event {
-                    Event::Pause if can_change => {
-                        (world.rollout.phase, world.is_paused) = (Phase::Paused, true);
-                    }
-                    Event::Resume if can_change => {
-                        (world.rollout.phase, world.is_paused) = (Phase::Running, false);
-                    }
-                    Event::Abort if can_change => world.rollout.phase = Phase::Aborted,
-                    Event::Toggle(index) => {
-                        let node = world.fleet.nodes.get_mut(&id(index)).unwrap();
-                        node.online = !node.online;
-                    }
-                    Event::Reparent(index, parent) => {
-                        let parent = id(parent);
-                        world.fleet.nodes.get_mut(&id(index)).unwrap().parent = Some(parent);
-                    }
-                    _ => {}
-                }
-            }
-            world.step();
-            if world.rollout.has_ended() {
-                break;
-            }
-        }
+        live(&mut world, &ids, &events);
         // Its life is over by now, whatever was paused: everybody has an end, and a reason for it.
         prop_assert!(
             world.rollout.updates.values().all(|update| update.state.is_end() && !update.reason.is_empty()),
@@ -120,5 +130,38 @@ proptest! {
             .filter(|node| node.running == Some(rootcast_rollout::Running::Image(crate::fleet::NEW)))
             .count();
         prop_assert!(succeeded <= proven, "more successes than nodes that run the new image");
+    }
+
+    /// The rule itself stands in [`World`], and knows only when who was triggered.
+    #[test]
+    fn bytes_asked_for_in_any_time_stay_within_the_rate_and_one_image_over_every_retry(
+        spec in spec(),
+        rates in (rate(), rate()),
+        other_image in 100_000u64..1_000_000,
+        meshes in vec(vec(1u64..5, 0..4), 1..4),
+        fates in vec(fate(), 40),
+        events in vec((1usize..120, event()), 0..12),
+    ) {
+        let mut nodes = std::collections::BTreeMap::new();
+        for (index, layers) in meshes.iter().enumerate() {
+            nodes.extend(mesh(&format!("m{index}"), 1 + 100 * index as u64, layers));
+        }
+        for (_, node) in nodes.iter_mut().filter(|(id, _)| id.0 % 3 == 0) {
+            node.chip = Some(9);
+        }
+        let ids: Vec<NodeId> = nodes.keys().copied().collect();
+        let (bytes_per_second, mesh_bytes_per_second) = rates;
+        let limits = Limits { bytes_per_second, mesh_bytes_per_second, ..spec.limits };
+        let mut world =
+            World::with_images(Spec { limits, ..spec }, nodes, &[(5, 1_000_000), (9, other_image)]);
+        world.fates = ids.iter().copied().zip(fates).collect();
+        live(&mut world, &ids, &events);
+        for _ in 0..2 {
+            let now = world.now;
+            world.is_paused = false;
+            rootcast_rollout::retry::retry(&mut world.rollout, now);
+            live(&mut world, &ids, &[]);
+        }
+        prop_assert!(world.rollout.updates.values().all(|update| update.state.is_end()));
     }
 }

@@ -1,6 +1,7 @@
 //! What an operator expects to happen.
 
 use crate::fleet::{Fate, NEW, OLD, STEP, World, mesh};
+use rootcast_rollout::bandwidth;
 use rootcast_rollout::retry::retry;
 use rootcast_rollout::window::Window;
 use rootcast_rollout::{Action, Limits, Phase, Running, Spec, State, Wave, WaveSize, assign, plan};
@@ -206,11 +207,106 @@ fn limits_hold_in_every_mesh_and_in_all_together() {
     let mut nodes = mesh("a", 1, &[9]);
     nodes.extend(mesh("b", 101, &[9]));
     nodes.extend(mesh("c", 201, &[3, 6]));
-    let limits = Limits { total: 7, per_mesh: 3, per_subtree: 2, max_parallel: None };
+    let limits = Limits { total: 7, per_mesh: 3, per_subtree: 2, ..Limits::default() };
     let waves = vec![Wave::of(WaveSize::Percent(10)), Wave::of(WaveSize::Rest)];
     let mut world = World::new(Spec { limits, waves, ..spec() }, nodes);
     world.run(500);
     assert_eq!((world.rollout.phase, world.states(State::Succeeded)), (Phase::Succeeded, 30));
+}
+
+/// A house with a root and five leaves, and another one, of images of 1 MB.
+fn two_houses(limits: Limits) -> World {
+    let mut nodes = mesh("a", 1, &[5]);
+    nodes.extend(mesh("b", 101, &[5]));
+    World::new(Spec { limits, waves: vec![Wave::of(WaveSize::Rest)], ..spec() }, nodes)
+}
+
+#[test]
+fn a_limit_on_bytes_holds_starts_back_until_the_image_before_is_paid_for_and_says_until_when() {
+    let mut world = two_houses(Limits {
+        bytes_per_second: Some(20_000),
+        mesh_bytes_per_second: None,
+        ..Limits::default()
+    });
+    world.step();
+    assert_eq!(world.starts.len(), 1, "one image at once");
+    let holds = plan(&world.rollout, &world.fleet, world.now).holds;
+    // 1 000 000 000 ms after 1970 is 1970-01-12T13:46:40Z; an image takes 50 s.
+    let reason = "the rollout's limit of 20 kB/s allows the next start at 1970-01-12T13:47:30Z";
+    assert!(holds.contains_key(reason), "{holds:?}");
+    world.run(300);
+    assert_eq!(world.rollout.phase, Phase::Succeeded, "{:?}", world.log);
+    let times: Vec<u64> = world.starts.iter().map(|(at, ..)| (at.0 - 1_000_000_000) / 1_000).collect();
+    assert_eq!(times.len(), 12);
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 50), "{times:?}");
+    assert!(times[9] <= 500, "and no longer than that: {times:?}");
+    assert_eq!(world.triggers.len(), 12, "nobody was reminded");
+}
+
+#[test]
+fn a_mesh_with_a_thin_uplink_does_not_hold_the_others_back() {
+    let mut world = two_houses(Limits { mesh_bytes_per_second: Some(10_000), ..Limits::default() });
+    world.step();
+    let meshes: Vec<&str> = world.starts.iter().map(|(_, mesh, _)| mesh.as_str()).collect();
+    assert_eq!(meshes, ["a", "b"]);
+    let holds = plan(&world.rollout, &world.fleet, world.now).holds;
+    assert!(!holds.keys().any(|reason| reason.contains("the rollout's limit")), "{holds:?}");
+    world.run(300);
+    assert_eq!((world.rollout.phase, world.starts.len()), (Phase::Succeeded, 12));
+}
+
+#[test]
+fn a_retry_pays_for_its_images_again_and_for_the_one_before() {
+    let mut world = two_houses(Limits { bytes_per_second: Some(10_000), ..Limits::default() });
+    for id in world.rollout.updates.keys().copied().collect::<Vec<_>>() {
+        world.fate(id.0, Fate::Fails);
+    }
+    world.run(50);
+    assert_eq!((world.rollout.phase, world.starts.len()), (Phase::Stopped, 1));
+    world.fates.clear();
+    let now = world.now;
+    assert_eq!(retry(&mut world.rollout, now).len(), 12);
+    world.step();
+    assert_eq!(world.starts.len(), 1, "what the first attempt took is not paid for yet");
+    world.run(400);
+    assert_eq!((world.rollout.phase, world.starts.len()), (Phase::Succeeded, 13));
+    assert!(world.starts[1].0.since(now).as_secs() >= 100);
+}
+
+#[test]
+fn a_clock_that_jumps_back_does_not_hold_a_limited_rollout_until_it_has_caught_up() {
+    let mut world = two_houses(Limits { bytes_per_second: Some(50_000), ..Limits::default() });
+    world.run(10);
+    let started = world.starts.len();
+    // The world's own check counts by the clock that jumped.
+    world.starts.clear();
+    world.now = rootcast_rollout::Moment(world.now.0 - 3_600_000);
+    // Whoever is on the way has answered, and the time to answer is over by then.
+    for update in world.rollout.updates.values_mut() {
+        update.answered = true;
+    }
+    world.run(10);
+    assert!(!world.starts.is_empty(), "after {started} starts, none in 100 s");
+}
+
+#[test]
+fn a_dry_run_says_how_long_limits_on_bytes_stretch_a_rollout_at_least() {
+    let least = |limits: Limits| {
+        let world = two_houses(limits);
+        let spec = &world.rollout.spec;
+        let assignment = assign(spec, &world.release, &world.fleet);
+        bandwidth::least_time(&spec.limits, &world.release, &assignment, &world.fleet)
+            .map(|time| time.as_secs())
+    };
+    let limits = Limits::default();
+    assert_eq!(least(limits), None);
+    // The first image costs no time; eleven in all, five in each mesh.
+    assert_eq!(least(Limits { bytes_per_second: Some(10_000), ..limits }), Some(1_100));
+    assert_eq!(least(Limits { mesh_bytes_per_second: Some(10_000), ..limits }), Some(500));
+    assert_eq!(
+        least(Limits { bytes_per_second: Some(1_000_000), mesh_bytes_per_second: Some(1_000), ..limits }),
+        Some(5_000)
+    );
 }
 
 #[test]

@@ -23,6 +23,7 @@ use std::time::Duration;
 #[command(after_help = "Examples:
   rootcast rollout create l019ab2c4d5e6f7a8b9c0 --dry-run
   rootcast rollout create l019ab2c4d5e6f7a8b9c0 --mesh home --canary 10% --soak 10m --watch
+  rootcast rollout create l019ab2c4d5e6f7a8b9c0 --bandwidth 2MB/s --mesh-bandwidth 50kB/s --dry-run
   rootcast rollout create l019ab2c4d5e6f7a8b9c0 --spec rollout.json")]
 pub struct Create {
     /// The release's id: rootcast releases lists them
@@ -72,6 +73,15 @@ pub struct Create {
     #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
     deadline: Option<Duration>,
 
+    /// Bytes a second that nodes may ask for in all, on average: 50kB/s, 2MB/s, 4Mbit/s. Starts are spaced so that the
+    /// whole images of the nodes that begin stay within it
+    #[arg(long, value_name = "RATE", value_parser = arguments::rate)]
+    bandwidth: Option<u64>,
+
+    /// The same for each mesh: what its uplink can bear
+    #[arg(long, value_name = "RATE", value_parser = arguments::rate)]
+    mesh_bandwidth: Option<u64>,
+
     /// How the image travels: direct or spread; without it, the mesh decides
     #[arg(long, value_parser = arguments::mode)]
     mode: Option<Mode>,
@@ -115,6 +125,11 @@ struct Count {
     event: &'static str,
     assigned: usize,
     unassigned: usize,
+    /// How long limits on bytes a second stretch it at least, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    least_s: Option<u64>,
+    #[serde(skip)]
+    life_s: u32,
 }
 
 impl Create {
@@ -131,7 +146,8 @@ impl Create {
                     output.show(&WouldNot(node))?;
                 }
                 let (assigned, unassigned) = (plan.assigned.len(), plan.unassigned.len());
-                return output.show(&Count { event: "dry_run", assigned, unassigned });
+                let (least_s, life_s) = (plan.least_s, request.spec.life_s);
+                return output.show(&Count { event: "dry_run", assigned, unassigned, least_s, life_s });
             }
             let rollout: RolloutView = client.post("/rollouts", &request).await?;
             let id = rollout.id.clone();
@@ -162,6 +178,9 @@ impl Create {
         let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
         spec.soak_s = self.soak.map_or(spec.soak_s, seconds);
         spec.deadline_s = self.deadline.map_or(spec.deadline_s, seconds);
+        let limits = &mut spec.limits;
+        limits.bytes_per_second = self.bandwidth.or(limits.bytes_per_second);
+        limits.mesh_bytes_per_second = self.mesh_bandwidth.or(limits.mesh_bytes_per_second);
         if let Some(mode) = self.mode {
             spec.mode = Some(mode.name().to_string());
         }
@@ -170,6 +189,20 @@ impl Create {
         spec.check().map_err(|error| Error::Usage(error.to_string()))?;
         Ok(RolloutRequest { release: self.release.clone(), name: self.name.clone(), spec })
     }
+}
+
+/// Seconds as people say them, to two units.
+fn spoken(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let mut left = seconds;
+    let mut parts = Vec::new();
+    for (unit, name) in units {
+        if left >= unit && parts.len() < 2 {
+            parts.push(format!("{} {name}", left / unit));
+            left %= unit;
+        }
+    }
+    if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
 }
 
 impl fmt::Display for Would<'_> {
@@ -190,6 +223,18 @@ impl fmt::Display for WouldNot<'_> {
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} would get the release, {} would not; nothing was done", self.assigned, self.unassigned)
+        write!(
+            f,
+            "{} would get the release, {} would not; nothing was done",
+            self.assigned, self.unassigned
+        )?;
+        let Some(least) = self.least_s.filter(|least| *least > 0) else { return Ok(()) };
+        let time = spoken(least);
+        write!(f, "\nthe limit on bytes a second spreads the starts over at least {time}")?;
+        if least > self.life_s.into() {
+            let life = spoken(self.life_s.into());
+            write!(f, ", and the rollout lives for {life}: whose turn does not come is left out")?;
+        }
+        Ok(())
     }
 }
