@@ -4,8 +4,9 @@ mod common;
 #[path = "common/house.rs"]
 mod house;
 
-use common::{fails, rootcast_with, text};
+use common::{fails, rootcast_with, succeeds, text};
 use house::{FREE_PORTS, House, Plane, hash, image, lines};
+use rootcast_hosting::check::read_release_key;
 use rootcast_world::body::behaviour::{Behaviour, Behaviours};
 use serde_json::Value;
 use std::process::{Command, Stdio};
@@ -45,6 +46,38 @@ async fn a_release_goes_from_upload_over_a_dry_run_and_a_canary_to_every_node() 
     let again = house.json(&["rollout", "create", &release, "--dry-run"]);
     assert_eq!(again.last().unwrap()["unassigned"], 7, "nothing is left to do");
     assert_eq!(again[0]["reason"], "it runs this image already");
+    house.plane.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_release_is_uploaded_with_its_patches_and_every_node_follows_it() {
+    let makers = tempfile::tempdir().unwrap();
+    let at = |name: &str| makers.path().join(name).to_str().unwrap().to_owned();
+    succeeds(makers.path(), &["keygen", "keys", "--release"]);
+    let key = read_release_key(&std::fs::read(at("keys/release-key.pub.pem")).unwrap()).unwrap();
+    let mut house = House::that_trusts(5, key).await;
+    for version in ["1.0.0", "1.1.0"] {
+        std::fs::write(at(&format!("app-{version}.bin")), image(version)).unwrap();
+    }
+    let create = ["release", "create", "--version", "1.1.0", "--key", "keys/release-key.pem", "-o", "public"];
+    let images = ["app-1.1.0.bin", "--patch-from", "app-1.0.0.bin"];
+    succeeds(makers.path(), &[&create[..], &images].concat());
+
+    let made = &house.json(&["releases", "add", &at("public/release.suit")])[0];
+    let url = made["manifest_url"].as_str().unwrap();
+    assert!(url.starts_with(house.plane.started["files"].as_str().unwrap()), "{made}");
+    let old = hash(&image("1.0.0")).to_string();
+    assert_eq!(made["images"][0]["patches_from"], serde_json::json!([old]), "{made}");
+    let release = made["id"].as_str().unwrap();
+    let plan = house.json(&["rollout", "create", release, "--dry-run"]);
+    let by_patch = plan.iter().filter(|line| line["by_patch"] == true).count();
+    assert_eq!((by_patch, &plan.last().unwrap()["assigned"]), (5, &5.into()), "{plan:?}");
+
+    let output = house.run(&["rollout", "create", release, "--soak", "2s", "--watch", "--json"]);
+    assert_eq!(lines(&output).last().unwrap()["phase"], "succeeded", "{}", text(&output.stdout));
+    let new = hash(&image("1.1.0"));
+    assert!(house.running().iter().all(|running| *running == Some(new)), "{:?}", house.running());
+    assert!(house.json(&["releases"]).iter().any(|line| line["manifest_url"] == url), "it is listed");
     house.plane.stop();
 }
 

@@ -82,6 +82,8 @@ impl Plane {
             metrics,
             files: Arc::new(folder.path().to_owned()),
             files_url: files_url.into(),
+            upload_url: "https://localhost:8443/".into(),
+            ca: None,
         };
         Self { router: api::router(service), engine, wires, tokens, _folder: folder }
     }
@@ -173,6 +175,7 @@ fn least_roles() -> BTreeMap<(&'static str, &'static str), &'static str> {
         (("get", "/api/v1/meshes"), "viewer"),
         (("put", "/api/v1/meshes"), "operator"),
         (("post", "/api/v1/files"), "operator"),
+        (("get", "/api/v1/host"), "viewer"),
         (("get", "/api/v1/releases"), "viewer"),
         (("post", "/api/v1/releases"), "operator"),
         (("get", "/api/v1/releases/{id}"), "viewer"),

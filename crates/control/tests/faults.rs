@@ -76,7 +76,7 @@ impl House {
         let service = self.plane.service();
         let file = service.upload(app).await.unwrap();
         let images = vec![NewImage { sha256: file.sha256, node_type: None }];
-        let release = NewRelease { version: None, notes: String::new(), images };
+        let release = NewRelease { images, ..NewRelease::default() };
         let release = service.create_release(&release, "test").await.unwrap();
         let spec = Spec { soak_s: 0, waves: vec![Wave::of(WaveSize::Rest)], ..Spec::default() };
         let request = RolloutRequest { release: release.id, name: "one".into(), spec };

@@ -190,7 +190,11 @@ async fn from_discovery_to_the_new_version(plane: ControlPlane, port: u16) {
     let file = plane.service().upload(app).await.unwrap();
     let notes = "n".repeat(300);
     let images = vec![NewImage { sha256: file.sha256, node_type: None }];
-    plane.service().create_release(&NewRelease { version: None, notes, images }, "test").await.unwrap();
+    plane
+        .service()
+        .create_release(&NewRelease { notes, images, ..NewRelease::default() }, "test")
+        .await
+        .unwrap();
     client.until("there is an update", |last| last[state].contains("\"latest_version\":\"1.1.0\"")).await;
     check_state(&client.json(state));
     assert_eq!(client.json(state)["release_summary"].as_str().map(str::len), Some(255));

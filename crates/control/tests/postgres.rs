@@ -47,7 +47,7 @@ async fn on_postgresql_everything_is_kept_and_a_paused_rollout_stays_paused_over
     let app = AppImageBuilder::new(ChipId::ESP32C3).version("1.1.0").size(20_000).build().unwrap();
     let file = service.upload(app).await.unwrap();
     let images = vec![NewImage { sha256: file.sha256, node_type: None }];
-    let release = NewRelease { version: None, notes: "it's \"new\"".into(), images };
+    let release = NewRelease { notes: "it's \"new\"".into(), images, ..NewRelease::default() };
     let release = service.create_release(&release, "test").await.unwrap();
     let spec = Spec { start_at: Some(4_000_000_000), ..Spec::default() };
     let request = RolloutRequest { release: release.id.clone(), name: "later".into(), spec };
@@ -107,7 +107,7 @@ async fn of_two_processes_that_begin_a_rollout_to_the_same_node_at_once_one_is_r
     let app = AppImageBuilder::new(ChipId::ESP32C3).version("1.1.0").size(20_000).build().unwrap();
     let file = one.service().upload(app).await.unwrap();
     let images = vec![NewImage { sha256: file.sha256, node_type: None }];
-    let release = NewRelease { version: None, notes: String::new(), images };
+    let release = NewRelease { images, ..NewRelease::default() };
     let release = one.service().create_release(&release, "test").await.unwrap().id;
     let begin = |plane: &ControlPlane| {
         let (service, release) = (plane.service().clone(), release.clone());

@@ -91,7 +91,7 @@ async fn something_to_look_at(plane: &ControlPlane) -> (String, String) {
     let app = AppImageBuilder::new(ChipId::ESP32C3).version("1.1.0").size(20_000).build().unwrap();
     let file = service.upload(app).await.unwrap();
     let images = vec![NewImage { sha256: file.sha256, node_type: None }];
-    let release = NewRelease { version: None, notes: String::new(), images };
+    let release = NewRelease { images, ..NewRelease::default() };
     let release = service.create_release(&release, "test").await.unwrap();
     let spec = Spec { start_at: Some(4_000_000_000), ..Spec::default() };
     let request = RolloutRequest { release: release.id.clone(), name: "later".into(), spec };

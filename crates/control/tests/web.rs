@@ -70,7 +70,16 @@ impl Site {
         };
         let (engine, wires, _) = Engine::start(parts).await.unwrap();
         let files = Arc::new(folder.path().to_owned());
-        let service = Service { store, engine, clock, metrics, files, files_url: files_url.into() };
+        let service = Service {
+            store,
+            engine,
+            clock,
+            metrics,
+            files,
+            files_url: files_url.into(),
+            upload_url: "https://localhost:8443/".into(),
+            ca: None,
+        };
         let router = web::router(service.clone(), api::routes(service.clone()), is_secure);
         let mut site = Self { router, service, wires, tokens, cookies: BTreeMap::new(), _folder: folder };
         for role in ROLES {
@@ -199,10 +208,11 @@ const PAGES: [(&str, &str); 11] = [
 ];
 
 /// Every form with its least role.
-const FORMS: [(&str, &str); 16] = [
+const FORMS: [(&str, &str); 17] = [
     ("/mesh", "operator"),
     ("/nodes/2", "operator"),
     ("/nodes/2/forget", "operator"),
+    ("/releases/elsewhere", "operator"),
     ("/releases/l1/remove", "operator"),
     ("/rollouts/new", "operator"),
     ("/rollouts/r1/pause", "operator"),

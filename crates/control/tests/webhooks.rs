@@ -104,7 +104,7 @@ async fn happen(service: &Service, version: &str) {
     let app = AppImageBuilder::new(ChipId::ESP32C3).version(version).size(20_000).build().unwrap();
     let file = service.upload(app).await.unwrap();
     let images = vec![NewImage { sha256: file.sha256, node_type: None }];
-    let release = NewRelease { version: None, notes: String::new(), images };
+    let release = NewRelease { images, ..NewRelease::default() };
     service.create_release(&release, "test").await.unwrap();
 }
 

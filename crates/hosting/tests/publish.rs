@@ -10,7 +10,7 @@ use common::azure;
 use common::images::{image, image_for};
 use common::peers::Peer;
 use rootcast_hosting::check::{CheckOptions, TrustStore, check};
-use rootcast_hosting::host::UploadToken;
+use rootcast_hosting::host::{UploadToken, Uploads};
 use rootcast_hosting::publish::{
     Destination, Environment, Outcome, Progress, PublishError, PublishOptions, Published, publish,
 };
@@ -313,7 +313,7 @@ async fn the_built_in_host_takes_uploads_from_those_who_have_the_token() {
         let folder = tempfile::tempdir().unwrap();
         let files = if in_folder { Files::with_folder(folder.path()).unwrap() } else { Files::new() };
         let mut options = HostOptions::https(ca.server_identity(&[]).unwrap()).on_free_port();
-        options.uploads = UploadToken::new("a-token-that-is-long");
+        options.uploads = UploadToken::new("a-token-that-is-long").map(Uploads::Token);
         let host = FirmwareHost::start(options, files).await.unwrap();
         let to = host.url("/esp/mesh");
         let own = |token: &str| PublishOptions {
@@ -374,7 +374,7 @@ async fn cutting_way(to: std::net::SocketAddr, after: usize) -> std::net::Socket
 #[tokio::test]
 async fn a_network_that_cuts_every_upload_leaves_nothing_and_is_named() {
     let mut options = HostOptions::http().on_free_port();
-    options.uploads = UploadToken::new("a-token-that-is-long");
+    options.uploads = UploadToken::new("a-token-that-is-long").map(Uploads::Token);
     let host = FirmwareHost::start(options, Files::new()).await.unwrap();
     let app = built("1.0.0", 300_000);
     let token = with(Environment::of([("ROOTCAST_TOKEN", "a-token-that-is-long")]));

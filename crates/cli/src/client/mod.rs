@@ -86,6 +86,11 @@ impl Server {
 }
 
 impl Client {
+    /// The token that requests are sent with.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// Reads something.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, Error> {
         self.json(self.request(Method::GET, path).query(query)).await

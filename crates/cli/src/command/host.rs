@@ -6,7 +6,7 @@ use crate::watch::now;
 use crate::{arguments, files};
 use clap::{Args, ValueEnum};
 use rootcast_hosting::authority::CA_CERTIFICATE_FILE;
-use rootcast_hosting::host::{HostCounters, HostEvent, MeshKey, UploadToken};
+use rootcast_hosting::host::{HostCounters, HostEvent, MeshKey, UploadToken, Uploads};
 use rootcast_hosting::identity::IdentitySource;
 use rootcast_hosting::{DevelopmentCa, Files, FirmwareHost, HostOptions};
 use serde::Serialize;
@@ -182,7 +182,7 @@ impl Host {
             let token = UploadToken::new(token).ok_or_else(|| {
                 Error::Usage(format!("uploads need a token of 16 characters or more in {TOKEN_VARIABLE}"))
             })?;
-            options.uploads = Some(token);
+            options.uploads = Some(Uploads::Token(token));
         }
         Ok((options, ca))
     }

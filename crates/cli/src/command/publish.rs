@@ -32,7 +32,7 @@ Destinations, and where their credentials come from:
   gs://BUCKET/PREFIX        GOOGLE_APPLICATION_CREDENTIALS
   az://CONTAINER/PREFIX     AZURE_STORAGE_CONNECTION_STRING
   github://OWNER/REPO@TAG   GITHUB_TOKEN
-  https://HOST/PATH         ROOTCAST_TOKEN: another Rootcast's host that takes uploads")]
+  https://HOST/PATH         ROOTCAST_TOKEN: another Rootcast's host that takes uploads, or that of rootcast serve")]
 pub struct Publish {
     /// App images (.bin), and releases (.suit) with all that they refer to
     #[arg(required = true, value_name = "FILE")]

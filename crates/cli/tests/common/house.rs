@@ -5,11 +5,13 @@ use super::common::{rootcast_with, text};
 use rootcast_image::writer::AppImageBuilder;
 use rootcast_image::{ChipId, ImageHash, ImageVerifier, PartitionTable};
 use rootcast_node::Backoff;
+use rootcast_trust::release::{Purposes, ReleaseKey, TrustedKey};
 use rootcast_world::body::behaviour::Behaviours;
 use rootcast_world::body::mesh::Link;
 use rootcast_world::body::radio::RadioPace;
 use rootcast_world::body::sockets::{BrokerAddress, NodeOptions, Swarm, Trust};
 use rootcast_world::factory::{Fleet, Topology};
+use rootcast_world::nvs::Provisioning;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
@@ -131,6 +133,18 @@ impl House {
 
     /// The same with a trial of at least so many milliseconds: somebody is to see it.
     pub async fn with_trial(nodes: usize, behaviours: Behaviours, trial_ms: u32) -> Self {
+        let provisioning = Provisioning { allow_unsigned: true, ..Provisioning::default() };
+        Self::build(nodes, behaviours, trial_ms, provisioning).await
+    }
+
+    /// The same of nodes that follow releases signed with this key.
+    pub async fn that_trusts(nodes: usize, key: ReleaseKey) -> Self {
+        let release_keys = vec![TrustedKey::new(key, Purposes::ALL)];
+        let provisioning = Provisioning { allow_unsigned: true, release_keys, ..Provisioning::default() };
+        Self::build(nodes, Behaviours::new(), 200, provisioning).await
+    }
+
+    async fn build(nodes: usize, behaviours: Behaviours, trial_ms: u32, provisioning: Provisioning) -> Self {
         // Somebody may have installed one before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
@@ -154,7 +168,9 @@ impl House {
         };
         let table = PartitionTable::default_4mb();
         let old = image("1.0.0");
-        let mut machines = Fleet::new(ChipId::ESP32C3, &table, &old).machines(&topology).unwrap();
+        let mut fleet = Fleet::new(ChipId::ESP32C3, &table, &old);
+        fleet.provisioning = provisioning;
+        let mut machines = fleet.machines(&topology).unwrap();
         for machine in &mut machines {
             let settings = machine.settings_mut();
             settings.trial_minimum_ms = trial_ms;

@@ -7,14 +7,15 @@ use super::auth::by_header;
 use super::problem::Problem;
 use crate::clock::to_db;
 use crate::metrics::Metrics;
-use crate::service::Service;
 use crate::service::tokens::Principal;
+use crate::store::Store;
 use crate::store::access::AuditRow;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use rootcast_rollout::Moment;
 use std::net::SocketAddr;
 
 /// The longest path that is written down, in bytes.
@@ -39,13 +40,15 @@ pub async fn write_down(State(api): State<Api>, request: Request, next: Next) ->
     if matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return response;
     }
-    record(&api.service, &principal, source, &method, &format!("/api/v1{path}"), response.status()).await;
+    let (store, now) = (&api.service.store, api.service.clock.now());
+    record(store, now, &principal, source, &method, &format!("/api/v1{path}"), response.status()).await;
     response
 }
 
 /// Writes down that somebody asked for a change, and how that ended.
 pub(crate) async fn record(
-    service: &Service,
+    store: &Store,
+    now: Moment,
     who: &Principal,
     source: String,
     method: &Method,
@@ -54,7 +57,7 @@ pub(crate) async fn record(
 ) {
     let row = AuditRow {
         seq: 0,
-        at: to_db(service.clock.now()),
+        at: to_db(now),
         who: format!("{} ({})", who.name, who.token),
         role: who.role.name().to_owned(),
         source,
@@ -62,7 +65,7 @@ pub(crate) async fn record(
         path: path.get(..path.floor_char_boundary(MAX_PATH_BYTES)).unwrap_or_default().to_owned(),
         status: status.as_u16().into(),
     };
-    if let Err(error) = service.store.add_audit(&row).await {
+    if let Err(error) = store.add_audit(&row).await {
         // What was done is done; that it could not be written down must not go unseen.
         tracing::error!(%error, ?row, "a change could not be written into the audit log");
     }

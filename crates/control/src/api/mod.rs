@@ -76,6 +76,7 @@ fn v1() -> OpenApiRouter<Api> {
         .routes(routes!(nodes::meshes, nodes::put_mesh))
         .routes(routes!(releases::list, releases::create))
         .routes(routes!(releases::show, releases::remove))
+        .routes(routes!(releases::host))
         .routes(routes!(rollouts::list, rollouts::create))
         .routes(routes!(rollouts::dry_run))
         .routes(routes!(rollouts::show))

@@ -5,7 +5,7 @@ use super::auth::{Operator, Viewer};
 use super::extract::{Body, Params, Part};
 use super::idempotency::once;
 use super::problem::{Problem, Refusals};
-use crate::service::releases::{Before, FileView, NewRelease, ReleasePage, ReleaseView};
+use crate::service::releases::{Before, FileView, HostView, NewRelease, ReleasePage, ReleaseView};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -28,7 +28,18 @@ pub async fn upload(
     Ok((StatusCode::CREATED, Json(api.service.upload(bytes).await?)))
 }
 
-/// Make a release of files that were uploaded
+/// Where nodes find files, and where to upload more of them
+///
+/// `PUT` with this API's token and role operator stores a file in a folder there: what a signed release leads to.
+#[utoipa::path(get, path = "/host", tag = "releases", security(("token" = [])),
+    responses((status = 200, body = HostView), Refusals))]
+pub async fn host(State(api): State<Api>, _: Viewer) -> Json<HostView> {
+    Json(api.service.host())
+}
+
+/// Make a release of files that were uploaded, or of what lies behind a URL
+///
+/// What lies behind a URL is checked as nodes would check it, with everything that a signed release leads to. That can take a while.
 #[utoipa::path(post, path = "/releases", tag = "releases", security(("token" = [])), request_body = NewRelease,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key twice makes one release")),
     responses((status = 201, body = ReleaseView), Refusals))]

@@ -8,6 +8,7 @@ use crate::clock::to_db;
 use crate::mqtt;
 use crate::store::Changes;
 use crate::store::event::EventRow;
+use crate::store::release::url_of;
 use crate::store::rollout::TriggerRow;
 use rootcast_rollout::{Action, Fleet, Moment, State, plan};
 use rootcast_wire::text::from_hex;
@@ -131,10 +132,18 @@ fn trigger_message(
     files_url: &str,
 ) -> Result<(String, String), String> {
     let image = run.images.get(variant).ok_or("the release has no such image")?;
+    let (place, file) = match &run.manifest {
+        // A signed release says itself which image is for whom, how long it is, and who takes a patch.
+        Some(manifest) => (manifest, None),
+        None => {
+            let sha256 = from_hex(&image.sha256).ok_or("the image's SHA-256 cannot be read")?;
+            let size = u32::try_from(image.size).map_err(|_| "the image is too large")?;
+            (&image.file, Some((sha256, size)))
+        }
+    };
     let order = mqtt::Order {
-        url: &format!("{files_url}{}", image.file),
-        sha256: from_hex(&image.sha256).ok_or("the image's SHA-256 cannot be read")?,
-        size: u32::try_from(image.size).map_err(|_| "the image is too large")?,
+        url: &url_of(place, files_url),
+        file,
         version: &run.version,
         nodes,
         token: &run.token(attempt),

@@ -3,6 +3,7 @@
 use crate::store::StoreError;
 use crate::store::event::EventRow;
 use crate::store::node::MeshRow;
+use crate::store::release::ReleaseRow;
 use rootcast_rollout::{Assignment, Fleet, Spec};
 use rootcast_wire::NodeId;
 use std::collections::BTreeSet;
@@ -52,8 +53,8 @@ pub struct Tried {
     pub assignment: Assignment,
     /// The fleet that it is for.
     pub fleet: Fleet,
-    /// The release's version.
-    pub version: String,
+    /// Its release.
+    pub release: ReleaseRow,
     /// How long limits on bytes a second stretch it at least, from its first start to its last.
     pub least_time: Option<Duration>,
 }

@@ -8,6 +8,7 @@ use crate::clock::to_db;
 use crate::id;
 use crate::store::event::EventRow;
 use crate::store::node::NodeRow;
+use crate::store::release::ReleaseRow;
 use crate::store::rollout::RolloutRow;
 use crate::store::{Changes, StoreError};
 use rootcast_rollout::plan::present;
@@ -109,19 +110,19 @@ impl Engine {
             .ok_or_else(|| OrderError::NotFound(format!("release {release}")))?;
         let images = store.images(release).await?;
         let fleet = self.fleet();
-        let release = planner_release(&row.version, &images);
-        let mut assignment = assign(spec, &release, &fleet);
-        let size = |it: &Assigned| release.variants.get(it.variant).map_or(0, |variant| variant.size);
+        let planned = planner_release(&row.version, &images);
+        let mut assignment = assign(spec, &planned, &fleet);
+        let size = |it: &Assigned| planned.variants.get(it.variant).map_or(0, |variant| variant.size);
         let largest = assignment.assigned.iter().map(size).max().unwrap_or(0);
         bandwidth::check(spec, largest).map_err(|error| OrderError::Invalid(error.to_string()))?;
-        let least_time = bandwidth::least_time(&spec.limits, &release, &assignment, &fleet);
+        let least_time = bandwidth::least_time(&spec.limits, &planned, &assignment, &fleet);
         let taken = self.taken();
         for it in &mut assignment.assigned {
             if let Some((other, _)) = taken.get(&it.node) {
                 it.note = Some(format!("rollout {other} has it already, and would have to end first"));
             }
         }
-        Ok(Tried { assignment, fleet, version: row.version, least_time })
+        Ok(Tried { assignment, fleet, release: row, least_time })
     }
 
     /// Nodes that wait for their turn or are being updated in a rollout that goes on, with that rollout.
@@ -154,14 +155,14 @@ impl Engine {
         if self.share.is_some() {
             self.try_round().await?;
         }
-        let Tried { assignment, version, .. } = self.dry_run(&new.release, &new.spec).await?;
+        let Tried { assignment, release, .. } = self.dry_run(&new.release, &new.spec).await?;
         self.must_be_free(assignment.assigned.iter().map(|it| it.node))?;
         let images = self.parts.store.images(&new.release).await?;
         let now = self.parts.clock.now();
         let id = id::fresh('r', now).map_err(|error| OrderError::Conflict(error.to_string()))?;
         let reason = match assignment.assigned.len() {
             0 => "no node gets this release".to_owned(),
-            count => format!("{count} nodes are to get {version}"),
+            count => format!("{count} nodes are to get {}", release.version),
         };
         let stored = RolloutRow {
             id: id.clone(),
@@ -190,7 +191,8 @@ impl Engine {
         };
         let dirty: BTreeSet<NodeId> = rollout.updates.keys().copied().collect();
         let (progress, triggered) = (BTreeMap::new(), BTreeSet::new());
-        let run = Run { stored, rollout, version, images, progress, dirty, triggered };
+        let ReleaseRow { version, manifest, .. } = release;
+        let run = Run { stored, rollout, version, manifest, images, progress, dirty, triggered };
         let text = format!("asked for by {}: {}", new.by, run.stored.reason);
         let event = self.event(&id, text, now);
         let free = run.rollout.updates.keys().map(|node| db_id(*node)).collect();

@@ -3,7 +3,7 @@
 use super::registry::{db_id, node_id};
 use crate::clock::{from_db, to_db};
 use crate::store::StoreError;
-use crate::store::release::ImageRow;
+use crate::store::release::{ImageRow, ReleaseRow};
 use crate::store::rollout::{RolloutRow, UpdateRow};
 use rootcast_rollout::{Expected, Moment, Phase, Release, Rollout, Running, State, Update, Variant};
 use rootcast_wire::NodeId;
@@ -19,6 +19,8 @@ pub struct Run {
     pub rollout: Rollout,
     /// The version of its release.
     pub version: String,
+    /// The signed release that nodes are sent to, if it is one.
+    pub manifest: Option<String>,
     /// The images of its release, in the order that variants count in.
     pub images: Vec<ImageRow>,
     /// The nodes' progress, 0 to 100.
@@ -38,7 +40,7 @@ impl Run {
     /// Reads a rollout.
     pub fn from_rows(
         stored: RolloutRow,
-        version: String,
+        release: Option<ReleaseRow>,
         images: Vec<ImageRow>,
         updates: Vec<UpdateRow>,
     ) -> Result<Self, StoreError> {
@@ -63,12 +65,13 @@ impl Run {
             image_bytes: image_bytes(&images),
         };
         let (dirty, triggered) = (BTreeSet::new(), BTreeSet::new());
-        Ok(Self { stored, rollout, version, images, progress, dirty, triggered })
+        let (version, manifest) = release.map(|row| (row.version, row.manifest)).unwrap_or_default();
+        Ok(Self { stored, rollout, version, manifest, images, progress, dirty, triggered })
     }
 
     /// Takes over what another process wrote about the rollout as a whole.
     pub fn take_row(&mut self, row: RolloutRow) -> Result<(), StoreError> {
-        let fresh = Self::from_rows(row, String::new(), Vec::new(), Vec::new())?;
+        let fresh = Self::from_rows(row, None, Vec::new(), Vec::new())?;
         let updates = std::mem::take(&mut self.rollout.updates);
         self.rollout = Rollout { updates, image_bytes: image_bytes(&self.images), ..fresh.rollout };
         self.stored = fresh.stored;

@@ -138,7 +138,7 @@ impl Engine {
         let release = store.release(&row.release_id).await?;
         let images = store.images(&row.release_id).await?;
         let updates = store.updates(&row.id, -1, i64::MAX).await?;
-        Run::from_rows(row, release.map(|release| release.version).unwrap_or_default(), images, updates)
+        Run::from_rows(row, release, images, updates)
     }
 
     async fn work(mut self, mut to_do: mpsc::Receiver<Request>, mut hearing: mpsc::Receiver<Event>) {

@@ -9,10 +9,8 @@ use rootcast_wire::{Mode, NodeId, Topics, Trigger};
 pub struct Order<'a> {
     /// Where the image is.
     pub url: &'a str,
-    /// SHA-256 over the file.
-    pub sha256: [u8; 32],
-    /// Bytes of the file.
-    pub size: u32,
+    /// SHA-256 over the file, and its bytes; `None` for a signed release, which says that of its images.
+    pub file: Option<([u8; 32], u32)>,
     /// The version it brings.
     pub version: &'a str,
     /// Who is meant; never nobody, which would mean everybody.
@@ -49,8 +47,7 @@ pub fn trigger(mesh: &str, order: &Order<'_>) -> Result<(String, String), SayErr
     check_url(order.url)?;
     let mut trigger = Trigger::new();
     trigger.url = Url::try_from(order.url).map_err(|_| SayError::TooLong("URL"))?;
-    trigger.sha256 = Some(order.sha256);
-    trigger.size = Some(order.size);
+    (trigger.sha256, trigger.size) = order.file.unzip();
     trigger.version = Version::try_from(order.version).ok();
     if order.nodes.is_empty() {
         return Err(SayError::Targets(0));
@@ -90,8 +87,7 @@ mod tests {
     fn a_root_understands_what_is_said() {
         let order = Order {
             url: "https://host/fw.bin",
-            sha256: [7; 32],
-            size: 1000,
+            file: Some(([7; 32], 1000)),
             version: "1.1.0",
             nodes: &[NodeId(1), NodeId(2)],
             token: "r1.1",
@@ -103,6 +99,7 @@ mod tests {
         assert_eq!(topic, "home/switch/cmd/root");
         let Ok(Command::Trigger(read)) = parse_command(message.as_bytes()) else { panic!("{message}") };
         assert_eq!((read.rollout.as_deref(), read.targets.entries().len()), (Some("r1.1"), 2));
+        assert_eq!((read.sha256, read.size), (Some([7; 32]), Some(1000)));
         let (_, message) = abort("", "r1.1").unwrap();
         assert_eq!(message, r#"{"type":"ota_abort","rollout":"r1.1"}"#);
         assert_eq!(

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | [`setup`](Setup) | what an operator may choose |
 //! | `start` | starting: what is published must be reachable before anybody is triggered |
+//! | `upload` | who may upload to the firmware host |
 //! | [`error`](PlaneError) | why it does not start |
 
 mod error;
 mod setup;
 mod start;
+mod upload;
 
 pub use error::PlaneError;
 pub use setup::{BrokerChoice, Setup};

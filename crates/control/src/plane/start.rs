@@ -1,5 +1,6 @@
 //! Starting and stopping.
 
+use super::upload::Gate;
 use super::{BrokerChoice, PlaneError, Setup};
 use crate::api;
 use crate::api::listen::ApiListener;
@@ -18,6 +19,7 @@ use crate::store::{Place, Store};
 use crate::web;
 use crate::webhook::Webhooks;
 use rootcast_hosting::authority::CA_CERTIFICATE_FILE;
+use rootcast_hosting::host::Uploads;
 use rootcast_hosting::identity::IdentitySource;
 use rootcast_hosting::{DevelopmentCa, Files, FirmwareHost, HostOptions, ServerIdentity};
 use rootcast_rollout::Spec;
@@ -84,7 +86,10 @@ impl ControlPlane {
         };
 
         let identity = identity(&setup)?;
-        let host = FirmwareHost::start(host_options(&setup, &identity), Files::with_folder(&folder)?).await?;
+        let gate = Arc::new(Gate { store: store.clone(), clock });
+        let mut options = host_options(&setup, &identity);
+        options.uploads = Some(Uploads::Gate(gate));
+        let host = FirmwareHost::start(options, Files::with_folder(&folder)?).await?;
         let files_url = match &setup.files_url {
             Some(url) => checked_files_url(url)?,
             None => host.url("/"),
@@ -108,6 +113,10 @@ impl ControlPlane {
         });
         let link = connect(endpoint, trust, wires.heard, wires.to_publish);
 
+        let ca = match &setup.certificate {
+            Some(_) => None,
+            None => Some(read_ca(&setup.data)?),
+        };
         let service = Service {
             store,
             engine: engine.clone(),
@@ -115,6 +124,8 @@ impl ControlPlane {
             metrics,
             files: Arc::new(folder),
             files_url: files_url.into(),
+            upload_url: host.url("/").into(),
+            ca,
         };
         let webhooks = Webhooks::start(service.clone());
         let home_assistant = bridge.map(|options| HomeAssistant::start(service.clone(), options));
@@ -236,6 +247,12 @@ fn identity(setup: &Setup) -> Result<ServerIdentity, PlaneError> {
             DevelopmentCa::keep_in(&setup.data)?.server_identity(&names)?
         }
     })
+}
+
+fn read_ca(data: &Path) -> Result<Arc<str>, PlaneError> {
+    let path = data.join(CA_CERTIFICATE_FILE);
+    let text = fs::read_to_string(&path).map_err(|source| PlaneError::Data { path, source })?;
+    Ok(text.into())
 }
 
 fn host_options(setup: &Setup, identity: &ServerIdentity) -> HostOptions {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`nodes`] | nodes, meshes |
 //! | [`releases`] | files, releases |
+//! | `elsewhere` | releases behind a URL |
 //! | [`rollouts`] | rollouts: dry run, create, look, pause, resume, abort, retry |
 //! | [`events`] | what happened, and every trigger |
 //! | [`once`] | the same request twice is done once |
@@ -14,6 +15,7 @@
 //!
 //! Roles are checked by whoever calls: a function here does what it is asked for.
 
+mod elsewhere;
 mod error;
 pub mod events;
 pub mod nodes;
@@ -49,6 +51,10 @@ pub struct Service {
     pub files: Arc<PathBuf>,
     /// Where nodes find them, with the slash at its end.
     pub files_url: Arc<str>,
+    /// Where they are uploaded with `PUT`, with the slash at its end: the built-in host.
+    pub upload_url: Arc<str>,
+    /// The certificate (PEM) that nodes have to trust there, if it is the development CA's.
+    pub ca: Option<Arc<str>>,
 }
 
 impl Service {

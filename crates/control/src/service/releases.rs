@@ -6,7 +6,7 @@ use super::{Service, ServiceError};
 use crate::clock::{rfc3339, to_db};
 use crate::id;
 use crate::store::event::EventRow;
-use crate::store::release::{ImageRow, ReleaseRow};
+use crate::store::release::{ImageRow, ReleaseRow, url_of};
 use rootcast_image::{AppImage, ChipId, ImageVerifier};
 use rootcast_wire::NodeType;
 use rootcast_wire::text::{Hex, from_hex};
@@ -44,6 +44,17 @@ pub struct FileView {
     pub signed: bool,
     /// Where nodes find it.
     pub url: String,
+}
+
+/// Where files are.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HostView {
+    /// Where nodes find them, with the slash at its end.
+    pub files_url: String,
+    /// Where they are uploaded with `PUT`, with the slash at its end.
+    pub upload_url: String,
+    /// The certificate (PEM) to trust there, if it is of the development CA.
+    pub ca: Option<String>,
 }
 
 fn file_name(sha256: &str) -> String {
@@ -94,8 +105,20 @@ fn keep(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     written
 }
 
-/// A release to make.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+/// Two images for the same nodes would leave it open which one they get.
+fn check_distinct(sorted: &[ImageRow]) -> Result<(), ServiceError> {
+    let mut pairs = sorted.iter().zip(sorted.iter().skip(1));
+    let twice = pairs.find(|(a, b)| (a.chip, &a.node_type) == (b.chip, &b.node_type));
+    let Some((image, _)) = twice else { return Ok(()) };
+    Err(ServiceError::Invalid(format!(
+        "two images are for chip {} and {}: give them different node types",
+        u16::try_from(image.chip).map(|chip| ChipId(chip).to_string()).unwrap_or_default(),
+        if image.node_type.is_empty() { "every type" } else { &image.node_type }
+    )))
+}
+
+/// A release to make: of files that were uploaded, or of what lies behind a URL.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRelease {
     /// Its version; absent = what its images say.
@@ -104,8 +127,25 @@ pub struct NewRelease {
     /// Words about it.
     #[serde(default)]
     pub notes: String,
-    /// Its images.
+    /// Its images, which were uploaded.
+    #[serde(default)]
     pub images: Vec<NewImage>,
+    /// In place of images: where nodes find an app image or a signed release. It is checked as they will check it.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Certificates (PEM) of the authorities that nodes trust there; absent = Mozilla's, and for the built-in host its own.
+    #[serde(default)]
+    pub ca: Option<String>,
+}
+
+/// What a release is made of.
+pub(super) struct ReleaseParts {
+    pub version: String,
+    pub project: String,
+    pub manifest: Option<String>,
+    pub sequence: Option<i64>,
+    /// Without the release's id.
+    pub images: Vec<ImageRow>,
 }
 
 /// An image of a release to make.
@@ -136,6 +176,8 @@ pub struct ImageView {
     pub signed: bool,
     /// Where nodes find it.
     pub url: String,
+    /// The image hashes of those who get a patch in its place.
+    pub patches_from: Vec<String>,
 }
 
 /// A release.
@@ -153,8 +195,15 @@ pub struct ReleaseView {
     pub created_at: String,
     /// By whom.
     pub created_by: String,
+    /// The signed release that nodes are sent to, if it is one.
+    pub manifest_url: Option<String>,
+    /// Its place in the order of signed releases: nodes follow none before the last one that they followed.
+    pub sequence_number: Option<i64>,
     /// Its images.
     pub images: Vec<ImageView>,
+    /// What is worth knowing about how it is served; said when it is made.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// A page of releases.
@@ -183,7 +232,8 @@ fn view(row: ReleaseRow, images: Vec<ImageRow>, files_url: &str) -> ReleaseView 
         chip: row.chip,
         node_type: Some(row.node_type).filter(|name| !name.is_empty()),
         size: row.size,
-        url: format!("{files_url}{}", row.file),
+        url: url_of(&row.file, files_url),
+        patches_from: serde_json::from_str(&row.patches).unwrap_or_default(),
         sha256: row.sha256,
         image_hash: row.image_hash,
         signed: row.signed != 0,
@@ -195,11 +245,23 @@ fn view(row: ReleaseRow, images: Vec<ImageRow>, files_url: &str) -> ReleaseView 
         notes: row.notes,
         created_at: rfc3339(row.created_at),
         created_by: row.created_by,
+        manifest_url: row.manifest.map(|place| url_of(&place, files_url)),
+        sequence_number: row.sequence,
         images: images.into_iter().map(image).collect(),
+        warnings: Vec::new(),
     }
 }
 
 impl Service {
+    /// Where files are.
+    pub fn host(&self) -> HostView {
+        HostView {
+            files_url: self.files_url.to_string(),
+            upload_url: self.upload_url.to_string(),
+            ca: self.ca.as_deref().map(str::to_owned),
+        }
+    }
+
     /// Checks an app image as a node would check it, and keeps it.
     pub async fn upload(&self, bytes: impl AsRef<[u8]> + Send + 'static) -> Result<FileView, ServiceError> {
         let (folder, files_url) = (self.files.clone(), self.files_url.clone());
@@ -215,14 +277,55 @@ impl Service {
         work.await.map_err(|error| ServiceError::Unavailable(error.to_string()))?
     }
 
-    /// Makes a release of files that were uploaded.
+    /// Makes a release.
     pub async fn create_release(&self, new: &NewRelease, by: &str) -> Result<ReleaseView, ServiceError> {
         check_text("notes", &new.notes.replace('\n', " "), MAX_NOTES_BYTES)?;
-        if new.images.is_empty() || new.images.len() > MAX_IMAGES {
-            return Err(ServiceError::Invalid(format!("a release has 1 to {MAX_IMAGES} images")));
+        let (parts, warnings) = match &new.url {
+            Some(_) if !new.images.is_empty() => {
+                let text = "give \"images\" that were uploaded, or a \"url\", not both";
+                return Err(ServiceError::Invalid(text.to_owned()));
+            }
+            Some(url) => self.look_elsewhere(url, new).await?,
+            None => (self.parts_of_files(new).await?, Vec::new()),
+        };
+        let version = new.version.clone().unwrap_or(parts.version);
+        check_text("version", &version, rootcast_wire::trigger::MAX_VERSION_BYTES)?;
+        if version.is_empty() {
+            return Err(ServiceError::Invalid(
+                "the images say no version: give the release's version".to_owned(),
+            ));
         }
         let now = self.clock.now();
-        let release_id = id::fresh('l', now)?;
+        let row = ReleaseRow {
+            id: id::fresh('l', now)?,
+            version,
+            project: parts.project,
+            notes: new.notes.clone(),
+            created_at: to_db(now),
+            created_by: by.to_owned(),
+            manifest: parts.manifest,
+            sequence: parts.sequence,
+        };
+        let mut images = parts.images;
+        images.sort_by(|a, b| (a.chip, &a.node_type).cmp(&(b.chip, &b.node_type)));
+        for image in &mut images {
+            image.release_id.clone_from(&row.id);
+        }
+        check_distinct(&images)?;
+        self.store.add_release(&row, &images).await?;
+        let text = format!("{by} made release {} of {} images", row.version, images.len());
+        let mut event = EventRow { at: to_db(now), kind: "release".to_owned(), text, ..EventRow::default() };
+        event.seq = self.store.add_event(&event).await?;
+        self.engine.tell(event);
+        Ok(ReleaseView { warnings, ..view(row, images, &self.files_url) })
+    }
+
+    async fn parts_of_files(&self, new: &NewRelease) -> Result<ReleaseParts, ServiceError> {
+        if new.images.is_empty() || new.images.len() > MAX_IMAGES {
+            return Err(ServiceError::Invalid(format!(
+                "a release has 1 to {MAX_IMAGES} images, or a \"url\""
+            )));
+        }
         let (mut images, mut version, mut project) = (Vec::new(), new.version.clone(), None);
         for image in &new.images {
             let file = self.file(&image.sha256).await?;
@@ -240,8 +343,8 @@ impl Service {
                 )));
             }
             project.get_or_insert_with(|| file.project.clone());
-            let row = ImageRow {
-                release_id: release_id.clone(),
+            images.push(ImageRow {
+                release_id: String::new(),
                 chip: file.chip.into(),
                 node_type,
                 file: file_name(&file.sha256),
@@ -250,38 +353,11 @@ impl Service {
                 image_hash: file.image_hash,
                 elf: file.elf,
                 signed: file.signed.into(),
-            };
-            if images.iter().any(|it: &ImageRow| (it.chip, &it.node_type) == (row.chip, &row.node_type)) {
-                return Err(ServiceError::Invalid(format!(
-                    "two images are for chip {} and {}: give them different node types",
-                    file.chip_name,
-                    if row.node_type.is_empty() { "every type" } else { &row.node_type }
-                )));
-            }
-            images.push(row);
+                patches: "[]".to_owned(),
+            });
         }
-        let version = version.unwrap_or_default();
-        check_text("version", &version, rootcast_wire::trigger::MAX_VERSION_BYTES)?;
-        if version.is_empty() {
-            return Err(ServiceError::Invalid(
-                "the images say no version: give the release's version".to_owned(),
-            ));
-        }
-        let row = ReleaseRow {
-            id: release_id,
-            version,
-            project: project.unwrap_or_default(),
-            notes: new.notes.clone(),
-            created_at: to_db(now),
-            created_by: by.to_owned(),
-        };
-        self.store.add_release(&row, &images).await?;
-        let text = format!("{by} made release {} of {} images", row.version, images.len());
-        let mut event = EventRow { at: to_db(now), kind: "release".to_owned(), text, ..EventRow::default() };
-        event.seq = self.store.add_event(&event).await?;
-        self.engine.tell(event);
-        images.sort_by(|a, b| (a.chip, &a.node_type).cmp(&(b.chip, &b.node_type)));
-        Ok(view(row, images, &self.files_url))
+        let (version, project) = (version.unwrap_or_default(), project.unwrap_or_default());
+        Ok(ReleaseParts { version, project, manifest: None, sequence: None, images })
     }
 
     /// Looks at an uploaded file again: what is on the disk counts, not what was said about it.
@@ -334,7 +410,9 @@ impl Service {
             return Err(ServiceError::NotFound("such release".to_owned()));
         }
         for image in images {
-            if !self.store.file_is_used(&image.file).await? {
+            // Only what was uploaded as a file of its own is ours to remove.
+            let is_ours = image.file == file_name(&image.sha256);
+            if is_ours && !self.store.file_is_used(&image.file).await? {
                 // The release is gone; a file too many does no harm.
                 let _ = std::fs::remove_file(self.files.join(&image.file));
             }

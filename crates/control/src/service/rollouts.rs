@@ -6,7 +6,8 @@ use super::{Service, ServiceError};
 use crate::clock::rfc3339;
 use crate::engine::{NewRollout, Order, Tried, node_id};
 use crate::store::rollout::{RolloutRow, UpdateRow};
-use rootcast_rollout::Spec;
+use rootcast_rollout::{Running, Spec};
+use rootcast_wire::text::Hex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -102,6 +103,8 @@ pub struct DryAssigned {
     pub wave: usize,
     /// Which image: its place among the release's.
     pub image: usize,
+    /// Whether the release has a patch for what it runs, which it then gets in place of the image.
+    pub by_patch: bool,
     /// What may keep it waiting when its turn comes.
     pub note: Option<String>,
 }
@@ -213,13 +216,24 @@ impl Service {
     /// Who would get what, and who not, and why; nothing is done.
     pub async fn dry_run(&self, new: RolloutRequest) -> Result<DryRun, ServiceError> {
         check(&new)?;
+        let images = self.store.images(&new.release).await?;
         let Tried { assignment, fleet, least_time, .. } = self.engine.dry_run(new.release, new.spec).await?;
+        let is_by_patch = |id, image: usize| {
+            let running = fleet.nodes.get(&id).and_then(|node| node.running);
+            let patches: Option<Vec<String>> =
+                images.get(image).and_then(|image| serde_json::from_str(&image.patches).ok());
+            match (running, patches) {
+                (Some(Running::Image(hash)), Some(patches)) => patches.contains(&Hex(&hash).to_string()),
+                _ => false,
+            }
+        };
         let mesh = |id| fleet.nodes.get(&id).map(|node| node.mesh.clone()).unwrap_or_default();
         let assigned = assignment.assigned.into_iter().map(|it| DryAssigned {
             node: it.node.0,
             mesh: mesh(it.node),
             wave: it.wave + 1,
             image: it.variant,
+            by_patch: is_by_patch(it.node, it.variant),
             note: it.note,
         });
         let unassigned = assignment.unassigned.into_iter().map(|it| DryUnassigned {

@@ -18,6 +18,10 @@ pub struct ReleaseRow {
     pub created_at: i64,
     /// By whom.
     pub created_by: String,
+    /// The signed release that nodes are sent to in place of an image: a URL, or a name on the host.
+    pub manifest: Option<String>,
+    /// Its place in the order of releases.
+    pub sequence: Option<i64>,
 }
 
 /// An image as stored.
@@ -29,7 +33,7 @@ pub struct ImageRow {
     pub chip: i64,
     /// The type it is for; empty = every type.
     pub node_type: String,
-    /// Its name on the host.
+    /// A URL, or a name on the host.
     pub file: String,
     /// Bytes of the file.
     pub size: i64,
@@ -41,6 +45,16 @@ pub struct ImageRow {
     pub elf: Option<String>,
     /// Whether it carries a signature sector.
     pub signed: i64,
+    /// JSON: the image hashes of those who get a patch in its place.
+    pub patches: String,
+}
+
+/// Where nodes find what is kept as a URL or as a name on the host.
+pub fn url_of(place: &str, files_url: &str) -> String {
+    match place.contains("://") {
+        true => place.to_owned(),
+        false => format!("{files_url}{place}"),
+    }
 }
 
 impl Store {
@@ -65,7 +79,8 @@ impl Store {
     pub async fn add_release(&self, release: &ReleaseRow, images: &[ImageRow]) -> Result<bool, StoreError> {
         let mut work = self.pool.begin().await?;
         let added = sqlx::query(
-            "INSERT INTO releases (id, version, project, notes, created_at, created_by) VALUES ($1,$2,$3,$4,$5,$6) \
+            "INSERT INTO releases (id, version, project, notes, created_at, created_by, manifest, sequence) \
+             VALUES ($1,$2,$3,$4,$5,$6,$7,$8) \
              ON CONFLICT (id) DO NOTHING",
         )
         .bind(&release.id)
@@ -74,6 +89,8 @@ impl Store {
         .bind(&release.notes)
         .bind(release.created_at)
         .bind(&release.created_by)
+        .bind(&release.manifest)
+        .bind(release.sequence)
         .execute(&mut *work)
         .await?;
         if added.rows_affected() == 0 {
@@ -81,8 +98,8 @@ impl Store {
         }
         for image in images {
             sqlx::query(
-                "INSERT INTO images (release_id, chip, node_type, file, size, sha256, image_hash, elf, signed) \
-                 VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9)",
+                "INSERT INTO images (release_id, chip, node_type, file, size, sha256, image_hash, elf, signed, patches) \
+                 VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10)",
             )
             .bind(&image.release_id)
             .bind(image.chip)
@@ -93,6 +110,7 @@ impl Store {
             .bind(&image.image_hash)
             .bind(&image.elf)
             .bind(image.signed)
+            .bind(&image.patches)
             .execute(&mut *work)
             .await?;
         }

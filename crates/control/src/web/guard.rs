@@ -35,7 +35,16 @@ pub async fn around(State(site): State<Site>, request: Request, next: Next) -> R
         false => next.run(Request::from_parts(parts, body)).await,
     };
     if is_change && let Some(session) = &session {
-        audit::record(&site.service, &session.who, source, &method, &path, response.status()).await;
+        audit::record(
+            &site.service.store,
+            site.service.clock.now(),
+            &session.who,
+            source,
+            &method,
+            &path,
+            response.status(),
+        )
+        .await;
     }
     finish(response, session.as_ref())
 }

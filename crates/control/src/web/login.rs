@@ -65,7 +65,8 @@ pub async fn login(State(site): State<Site>, request: Request) -> Result<Respons
         tracing::info!(%source, "a log-in without a valid token");
         return Ok(show(&next, Some("This token is not valid: it is misspelt, or it was revoked.")));
     };
-    audit::record(&site.service, &who, source, &Method::POST, "/login", StatusCode::SEE_OTHER).await;
+    let (store, now) = (&site.service.store, site.service.clock.now());
+    audit::record(store, now, &who, source, &Method::POST, "/login", StatusCode::SEE_OTHER).await;
     let cookie = cookie(&secret, site.is_secure);
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(&next)).into_response())
 }

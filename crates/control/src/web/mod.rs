@@ -83,6 +83,7 @@ pub fn router(service: Service, api: Router, is_secure: bool) -> Router {
         .route("/nodes/{id}", get(nodes::show).post(nodes::change))
         .route("/nodes/{id}/forget", post(nodes::forget))
         .route("/releases", get(releases::list))
+        .route("/releases/elsewhere", post(releases::name))
         .route("/releases/{id}", get(releases::show))
         .route("/releases/{id}/remove", post(releases::remove))
         .route("/rollouts", get(rollouts::list))

@@ -2,7 +2,7 @@
 
 use super::Site;
 use super::error::Refused;
-use super::forms::{TOKEN_FIELD, is_ours, not_ours};
+use super::forms::{Posted, TOKEN_FIELD, is_ours, not_ours};
 use super::layout::{Frame, page, token};
 use super::parts::{ago, bytes, counted, escape, further, hash};
 use super::session::{Operator, Session, Viewer};
@@ -40,7 +40,7 @@ async fn show_list(
     let next = found.next.map(|next| format!("/releases?before={}", escape(&next)));
     let content = html! {
         h1 { "Releases" }
-        @if session.may(Role::Operator) { (upload(session, wrong)) }
+        @if session.may(Role::Operator) { (upload(session, wrong)) (elsewhere(session)) }
         @if found.items.is_empty() { p.empty { "No release yet." } }
         ul.rows { @for release in &found.items { (line(release, session, now)) } }
         (further(next, "Older releases"))
@@ -83,6 +83,55 @@ fn upload(session: &Session, wrong: Option<&Refused>) -> Markup {
     }
 }
 
+fn elsewhere(session: &Session) -> Markup {
+    html! {
+        details.card {
+            summary { "Or name a release that lies elsewhere" }
+            form.grid method="post" action="/releases/elsewhere" {
+                (token(session))
+                div.wide {
+                    label for="url" { "URL" }
+                    input #url name="url" type="url" maxlength="2048" placeholder="https://" required aria-describedby="url-hint";
+                    p #url-hint .hint {
+                        "An app image, or a signed release (" code { "release.suit" } "). It stays there: it is checked now as nodes will check it, "
+                        "and they are sent to it."
+                    }
+                }
+                div.wide {
+                    label for="url-ca" { "Certificates (PEM) that nodes trust there " span.dim { "(optional)" } }
+                    textarea #url-ca name="ca" rows="2" {}
+                }
+                div.wide {
+                    label for="url-notes" { "Notes " span.dim { "(optional)" } }
+                    textarea #url-notes name="notes" rows="2" maxlength="4000" {}
+                }
+                div.wide { button.primary { "Check and add" } }
+            }
+        }
+    }
+}
+
+/// Makes a release of what lies behind a URL.
+pub async fn name(
+    State(site): State<Site>,
+    Operator(session): Operator,
+    Posted(fields): Posted,
+) -> Result<Response, Refused> {
+    let new = NewRelease {
+        url: Some(fields.get("url").to_owned()),
+        ca: Some(fields.get("ca").to_owned()).filter(|ca| !ca.is_empty()),
+        notes: fields.get("notes").replace("\r\n", "\n"),
+        ..NewRelease::default()
+    };
+    match site.service.create_release(&new, &session.who.name).await {
+        Ok(release) => Ok(Redirect::to(&format!("/releases/{}", escape(&release.id))).into_response()),
+        Err(error) => {
+            let newest = Before { before: None, limit: Some(RELEASES) };
+            show_list(&site, &session, &newest, Some(&error.into())).await
+        }
+    }
+}
+
 fn line(release: &ReleaseView, session: &Session, now: Moment) -> Markup {
     html! {
         li.row {
@@ -106,7 +155,7 @@ pub async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, Refused> {
     let release = site.service.release(&id).await?;
-    let title = format!("{} {}", release.project, release.version);
+    let title = format!("{} {}", release.project, release.version).trim().to_owned();
     let content = html! {
         p.crumbs { a href="/releases" { "Releases" } }
         h1 { (title) }
@@ -114,6 +163,9 @@ pub async fn show(
         @if !release.notes.is_empty() { p.notes { (release.notes) } }
         @if session.may(Role::Operator) {
             p { a.button.primary href={ "/rollouts/new?release=" (escape(&release.id)) } { "Roll out" } }
+        }
+        @if let (Some(url), Some(number)) = (&release.manifest_url, release.sequence_number) {
+            p.break { "Signed release " (number) ": " code { (url) } }
         }
         h2 { "Images" }
         ul.rows {
@@ -125,6 +177,9 @@ pub async fn show(
                         span.dim { " · " (bytes(image.size)) " · " @if image.signed { "signed" } @else { "unsigned" } }
                         div.small { "Image hash " (hash(&image.image_hash)) " · SHA-256 " (hash(&image.sha256)) }
                         div.small.break { code { (image.url) } }
+                        @if !image.patches_from.is_empty() {
+                            div.small { "By patch from " @for from in &image.patches_from { (hash(from)) " " } }
+                        }
                     }
                 }
             }
@@ -195,7 +250,7 @@ impl Upload {
             let sha256 = site.service.upload(bytes).await?.sha256;
             images.push(NewImage { sha256, node_type: self.node_type.clone() });
         }
-        let new = NewRelease { version: self.version, notes: self.notes, images };
+        let new = NewRelease { version: self.version, notes: self.notes, images, ..NewRelease::default() };
         Ok(site.service.create_release(&new, by).await?)
     }
 }
@@ -222,7 +277,7 @@ pub async fn remove(
     State(site): State<Site>,
     Operator(_): Operator,
     Path(id): Path<String>,
-    _: super::forms::Posted,
+    _: Posted,
 ) -> Result<Response, Refused> {
     site.service.remove_release(&id).await?;
     Ok(Redirect::to("/releases").into_response())

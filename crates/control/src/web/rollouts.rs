@@ -15,7 +15,7 @@ use crate::service::ServiceError;
 use crate::service::events::EventFilter;
 use crate::service::once::Once;
 use crate::service::releases::Before;
-use crate::service::rollouts::{After, DryRun, RolloutRequest};
+use crate::service::rollouts::{After, DryAssigned, DryRun, RolloutRequest};
 use crate::service::tokens::Role;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -182,9 +182,9 @@ fn preview(
     let once: [u8; 16] = random()?;
     let release = choices.releases.iter().find(|release| release.id == fields.get("release"));
     let name = |node: u64| names.get(&node).cloned().unwrap_or_else(|| mac(NodeId(node)));
-    let mut waves: BTreeMap<usize, Vec<(u64, Option<&str>)>> = BTreeMap::new();
+    let mut waves: BTreeMap<usize, Vec<&DryAssigned>> = BTreeMap::new();
     for it in &plan.assigned {
-        waves.entry(it.wave).or_default().push((it.node, it.note.as_deref()));
+        waves.entry(it.wave).or_default().push(it);
     }
     let mut left_out: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for it in &plan.unassigned {
@@ -209,8 +209,12 @@ fn preview(
             @for (wave, nodes) in &waves {
                 h3 { "Wave " (wave) @if *wave == 1 && waves.len() > 1 { " · canary" } span.dim { " · " (counted(nodes.len(), "node")) } }
                 ul.chips {
-                    @for (node, note) in nodes.iter().take(NAMED) {
-                        li { a href={ "/nodes/" (node) } { (name(*node)) } @if let Some(note) = note { span.dim { " " (note) } } }
+                    @for it in nodes.iter().take(NAMED) {
+                        li {
+                            a href={ "/nodes/" (it.node) } { (name(it.node)) }
+                            @if it.by_patch { span.dim { " by patch" } }
+                            @if let Some(note) = &it.note { span.dim { " " (note) } }
+                        }
                     }
                     @if nodes.len() > NAMED { li.dim { "and " (nodes.len() - NAMED) " more" } }
                 }

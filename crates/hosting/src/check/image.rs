@@ -111,17 +111,9 @@ fn note_whole(content: &[u8], options: &CheckOptions, notes: &mut Notes<'_>) {
         false => notes.fail(StepId::Hash, ErrorCode::ImageMalformed, "the image carries no SHA-256"),
     }
     note_signature(&image, content, options, notes);
-    let chip = chip_name(image.header.chip).to_ascii_lowercase().replace('-', "");
-    if notes.file.is_some() {
-        return;
+    if notes.file.is_none() {
+        notes.report.image = Some(ImageFacts::of(&image));
     }
-    notes.report.image = Some(ImageFacts {
-        chip,
-        project: image.descriptor.project_name.to_string(),
-        version: image.descriptor.version.to_string(),
-        image_hash: image.hash.to_string(),
-        signed: image.file_len > image.signed_len,
-    });
 }
 
 fn note_broken(error: &ImageError, content: &[u8], notes: &mut Notes<'_>) {

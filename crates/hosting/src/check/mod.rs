@@ -35,6 +35,6 @@ mod tls;
 pub use codes::{certificate_code, image_code, signature_code};
 pub use estimate::{Estimate, estimate};
 pub use options::{CheckOptions, TrustStore};
-pub use release::{ReleaseFacts, read_release_key};
+pub use release::{ReleaseFacts, VariantFacts, read_release_key};
 pub use report::{CheckReport, Outcome, Step, StepId, Transfer, warning};
 pub use run::check;

@@ -34,8 +34,43 @@ pub struct ReleaseFacts {
     pub sequence_number: u64,
     /// Images in it.
     pub variants: usize,
+    /// The same, one by one.
+    pub images: Vec<VariantFacts>,
     /// Whether a key that the nodes trust signed it; absent if no key was given.
     pub signature_trusted: Option<bool>,
+}
+
+/// What a release says about one of its images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VariantFacts {
+    /// Whom it is for: the chip, perhaps a node type, perhaps a hardware revision, with colons between; absent in releases that
+    /// another tool made.
+    pub class: Option<String>,
+    /// Where it is.
+    pub url: String,
+    /// Bytes.
+    pub size: u32,
+    /// SHA-256 over the file.
+    pub sha256: String,
+    /// The image hash, by which nodes report that they run it, if the release says it.
+    pub image_hash: Option<String>,
+    /// The image hashes of those who take a patch instead.
+    pub patches_from: Vec<String>,
+}
+
+impl VariantFacts {
+    fn of(base: &Url, variant: &Variant<'_>) -> Self {
+        Self {
+            class: variant.class_name.map(str::to_owned),
+            url: base
+                .join(variant.uri)
+                .map_or_else(|_| variant.uri.to_owned(), |url| url.as_str().to_owned()),
+            size: variant.size,
+            sha256: hex(variant.sha256),
+            image_hash: variant.image_hash.map(|hash| hash.to_string()),
+            patches_from: variant.patches().map(|patch| patch.from.to_string()).collect(),
+        }
+    }
 }
 
 /// A P-256 public key in PEM form.
@@ -75,6 +110,7 @@ pub(super) async fn judge(
         version,
         sequence_number: release.sequence_number(),
         variants: release.variant_count(),
+        images: release.variants().map(|variant| VariantFacts::of(base, &variant)).collect(),
         signature_trusted: note_signature(content, options, notes),
     };
     let text = format!(

@@ -26,4 +26,4 @@ pub use events::{HostCounters, HostEvent, RequestEvent};
 pub use limits::MeshKey;
 pub use options::HostOptions;
 pub use running::{FirmwareHost, Meter};
-pub use upload::UploadToken;
+pub use upload::{UploadGate, UploadToken, Uploads};

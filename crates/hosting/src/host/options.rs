@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::limits::MeshKey;
-use super::upload::UploadToken;
+use super::upload::Uploads;
 use crate::faults::FaultSource;
 use crate::identity::{IdentitySource, TlsVersions};
 
@@ -42,8 +42,8 @@ pub struct HostOptions {
     pub mesh_key: MeshKey,
     /// How often certificate files are looked at for changes.
     pub reload_period: Duration,
-    /// Whoever has this token may upload with `PUT`; `None` takes no uploads.
-    pub uploads: Option<UploadToken>,
+    /// Who may upload with `PUT`; `None` takes no uploads.
+    pub uploads: Option<Uploads>,
     /// What goes wrong on purpose.
     pub faults: Option<FaultSource>,
 }

@@ -16,7 +16,7 @@ use super::body::{Answer, EarlyEnd, Record, Source};
 use super::events::{Journal, RequestEvent};
 use super::limits::{Limits, MeshKey};
 use super::range::{Wanted, wanted};
-use super::upload::{UploadToken, receive};
+use super::upload::{Uploads, receive};
 use crate::content::{Files, Resource, Stored};
 use crate::faults::{EtagFault, Fault, FaultSource, RequestView, gzip_stored};
 
@@ -32,7 +32,7 @@ pub(crate) struct Site {
     pub(crate) limits: Limits,
     pub(crate) mesh_key: MeshKey,
     pub(crate) faults: Option<FaultSource>,
-    pub(crate) uploads: Option<UploadToken>,
+    pub(crate) uploads: Option<Uploads>,
 }
 
 /// Answers one request.
@@ -81,8 +81,9 @@ pub(crate) async fn answer(
     if let Some(status) = fault.status.and_then(|status| StatusCode::from_u16(status).ok()) {
         return reply.page(status, status.canonical_reason().unwrap_or("made up"));
     }
-    if let (&Method::PUT, Some(token)) = (&head.method, &site.uploads) {
-        let (status, text) = receive(&site.files, token, head.uri.path(), &head.headers, body).await;
+    if let (&Method::PUT, Some(uploads)) = (&head.method, &site.uploads) {
+        let (status, text) =
+            receive(&site.files, uploads, client, head.uri.path(), &head.headers, body).await;
         return reply.page(status, &text);
     }
     if head.method != Method::GET && head.method != Method::HEAD {

@@ -5,7 +5,10 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use base64::Engine as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
@@ -45,19 +48,60 @@ impl UploadToken {
     }
 }
 
+/// Decides about each upload, and is told how it ended.
+#[async_trait]
+pub trait UploadGate: fmt::Debug + Send + Sync {
+    /// Whether whoever has this token may store something at this path; if not, the status and the words to answer.
+    async fn may(&self, token: &str, path: &str) -> Result<(), (StatusCode, String)>;
+    /// An upload that was allowed has ended.
+    async fn ended(&self, token: &str, client: SocketAddr, path: &str, status: StatusCode);
+}
+
+/// Who may upload.
+#[derive(Clone, Debug)]
+pub enum Uploads {
+    /// Whoever has this token.
+    Token(UploadToken),
+    /// Whoever this says.
+    Gate(Arc<dyn UploadGate>),
+}
+
+impl Uploads {
+    async fn may(&self, token: &str, path: &str) -> Result<(), (StatusCode, String)> {
+        match self {
+            Self::Gate(gate) => gate.may(token, path).await,
+            Self::Token(expected) if expected.is(token) => Ok(()),
+            Self::Token(_) => Err(unauthorized()),
+        }
+    }
+}
+
+fn unauthorized() -> (StatusCode, String) {
+    (StatusCode::UNAUTHORIZED, "uploads need the token: Authorization: Bearer …".to_owned())
+}
+
 /// Takes an upload; what to answer.
 pub(crate) async fn receive(
     files: &Files,
-    token: &UploadToken,
+    uploads: &Uploads,
+    client: SocketAddr,
     path: &str,
     headers: &HeaderMap,
     body: Incoming,
 ) -> (StatusCode, String) {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    match bearer {
-        Some(given) if token.is(given.trim()) => {}
-        _ => return (StatusCode::UNAUTHORIZED, "uploads need the token: Authorization: Bearer …".to_owned()),
+    let Some(token) = bearer.map(str::trim) else { return unauthorized() };
+    if let Err(refusal) = uploads.may(token, path).await {
+        return refusal;
     }
+    let answer = take(files, path, headers, body).await;
+    if let Uploads::Gate(gate) = uploads {
+        gate.ended(token, client, path, answer.0).await;
+    }
+    answer
+}
+
+async fn take(files: &Files, path: &str, headers: &HeaderMap, body: Incoming) -> (StatusCode, String) {
     let bytes = match Limited::new(body, MAX_UPLOAD_BYTES).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {

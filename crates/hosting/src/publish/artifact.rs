@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use ring::digest::{Context, SHA256};
-use rootcast_image::ImageVerifier;
+use rootcast_image::{AppImage, ImageVerifier};
 use serde::Serialize;
 
 use super::{PublishError, PublishOptions};
@@ -28,8 +28,27 @@ pub struct ImageFacts {
     pub version: String,
     /// The image hash, by which nodes report what they run.
     pub image_hash: String,
+    /// `app_elf_sha256`, by which nodes of the original firmware report what they run; absent where it is all zeroes.
+    pub elf_sha256: Option<String>,
     /// Whether a signature sector follows the image.
     pub signed: bool,
+}
+
+impl ImageFacts {
+    /// What a whole image says.
+    pub(crate) fn of(image: &AppImage) -> Self {
+        let chip = image.header.chip;
+        let chip = chip.name().map_or_else(|| format!("chip{}", chip.0), str::to_owned);
+        let elf = &image.descriptor.elf_sha256;
+        Self {
+            chip: chip.to_ascii_lowercase().replace('-', ""),
+            project: image.descriptor.project_name.to_string(),
+            version: image.descriptor.version.to_string(),
+            image_hash: image.hash.to_string(),
+            elf_sha256: elf.iter().any(|byte| *byte != 0).then(|| hex(elf)),
+            signed: image.file_len > image.signed_len,
+        }
+    }
 }
 
 /// A file to publish.
@@ -140,16 +159,7 @@ fn facts(path: &Path, bytes: &[u8]) -> Result<ImageFacts, PublishError> {
     let refuse = |error| PublishError::NotAnImage { path: path.to_path_buf(), error };
     let mut verifier = ImageVerifier::new();
     verifier.push(bytes).map_err(refuse)?;
-    let image = verifier.finish().map_err(refuse)?;
-    let chip = image.header.chip;
-    let chip = chip.name().map_or_else(|| format!("chip{}", chip.0), |name| name.to_owned());
-    Ok(ImageFacts {
-        chip: chip.to_ascii_lowercase().replace('-', ""),
-        project: image.descriptor.project_name.to_string(),
-        version: image.descriptor.version.to_string(),
-        image_hash: image.hash.to_string(),
-        signed: image.file_len > image.signed_len,
-    })
+    Ok(ImageFacts::of(&verifier.finish().map_err(refuse)?))
 }
 
 pub(super) fn read_unchanged(path: &Path) -> Result<Bytes, PublishError> {

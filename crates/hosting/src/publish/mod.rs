@@ -49,7 +49,7 @@ pub use destination::Destination;
 pub use environment::Environment;
 pub use error::PublishError;
 pub use lines::{mosquitto_line, shell_quote, trigger_json, trigger_line};
-pub use set::{OnSetProgress, publish_set};
+pub use set::{OnSetProgress, files_of_release, publish_set};
 
 /// How to publish.
 #[derive(Debug, Clone, Default)]

@@ -3,6 +3,7 @@
 //! Everything is read, verified and compared with what the release says before anything is uploaded. The release itself goes last: nothing
 //! leads to the other files before it is there, so a set that breaks off half-way is not published at all.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rootcast_trust::release::{UnverifiedRelease, Variant};
@@ -37,6 +38,22 @@ pub async fn publish_set(
         }
     }
     Ok(published)
+}
+
+/// A signed release and every file that it finds beside itself, the release last; `None` if it is none.
+pub fn files_of_release(path: &Path) -> Result<Option<Vec<PathBuf>>, PublishError> {
+    let bytes = super::artifact::read_unchanged(path)?;
+    if !is_release(&bytes) {
+        return Ok(None);
+    }
+    let read = read_release(path, &bytes)?;
+    let mut names = BTreeSet::new();
+    for variant in read.claims().variants() {
+        names.extend(files_of(&variant).into_iter().map(|(uri, ..)| uri.to_owned()));
+        names.extend(page_list_uri(&variant));
+    }
+    let beside = names.into_iter().filter(|name| !is_elsewhere(name)).map(|name| path.with_file_name(name));
+    Ok(Some(beside.chain([path.to_path_buf()]).collect()))
 }
 
 /// Reads and checks all files; releases stand last.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rootcast_hosting::host::UploadToken;
+use rootcast_hosting::host::{UploadToken, Uploads};
 use rootcast_hosting::publish::{Destination, Environment, PublishOptions, Published, publish};
 use rootcast_hosting::{DevelopmentCa, Files, FirmwareHost, HostOptions};
 use serde_json::json;
@@ -170,7 +170,7 @@ async fn from_a_github_release_that_redirects_to_a_second_host() {
 async fn from_a_host_that_took_the_image_by_upload() {
     let ca = DevelopmentCa::generate().unwrap();
     let mut options = HostOptions::https(ca.server_identity(&[]).unwrap()).on_free_port();
-    options.uploads = UploadToken::new("a-token-that-is-long");
+    options.uploads = UploadToken::new("a-token-that-is-long").map(Uploads::Token);
     let host = FirmwareHost::start(options, Files::new()).await.unwrap();
     let options = PublishOptions {
         authorities: vec![ca.certificate_der().clone()],

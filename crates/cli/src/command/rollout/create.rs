@@ -208,6 +208,9 @@ fn spoken(seconds: u64) -> String {
 impl fmt::Display for Would<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "wave {}  node {}", self.0.wave, self.0.node)?;
+        if self.0.by_patch {
+            write!(f, "  by patch")?;
+        }
         if let Some(note) = &self.0.note {
             write!(f, "  ({note})")?;
         }
