@@ -139,12 +139,18 @@ await look(page, "nodes");
 // Upload.
 await page.getByRole("link", { name: "Releases" }).click();
 await page.getByLabel("App image").setInputFiles(IMAGE);
-await page.getByLabel("Notes").fill("Dims more smoothly.");
+await page.getByLabel("Notes").first().fill("Dims more smoothly.");
 await page.getByRole("button", { name: "Upload" }).click();
 await page.getByRole("heading", { name: "Images" }).waitFor();
 await look(page, "release");
+// Nobody listens there: what nodes would not find is no release.
 await page.goto(`${SITE}/releases`);
+await page.getByText("Or name a release that lies elsewhere").click();
 await look(page, "releases");
+await page.getByLabel("URL").fill("http://127.0.0.1:9/app.bin");
+await page.getByRole("button", { name: "Check and add" }).click();
+await page.getByRole("alert").getByText("nodes would not take").waitFor();
+await page.goto(`${SITE}/releases`);
 
 // A dry run, then the rollout.
 await page.getByRole("link", { name: /^Roll out/ }).first().click();
