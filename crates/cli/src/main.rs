@@ -22,6 +22,7 @@ mod arguments;
 mod check;
 mod client;
 mod command;
+mod configuration;
 mod demo;
 mod error;
 mod files;
@@ -57,7 +58,11 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut output = Output::new(arguments.json);
-    match arguments.command.run(&mut output) {
+    let configured = match arguments.command.configuration() {
+        Some(path) => configuration::parse_with(&path),
+        None => Ok(arguments),
+    };
+    match configured.and_then(|arguments| arguments.command.run(&mut output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.failure(&error);

@@ -249,6 +249,46 @@ fn a_webhook_is_added_tried_switched_off_and_on_and_removed() {
 }
 
 #[test]
+fn settings_come_from_a_file_before_which_come_the_environment_and_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "house.toml",
+        "mqtt = \"127.0.0.1:0\"\nfirmware = \"127.0.0.1:0\"\nlisten = \"127.0.0.1:1\"\nbehind_proxy = false\n\
+         home-assistant = \"homeassistant\"\nname = [\"fw.example.com\", \"localhost\"]\nfiles_url = \"http://cdn.example.com/a\"\n",
+    );
+    let plane = Plane::start(folder.path(), &["--config", "house.toml", "--listen", "127.0.0.1:0"]);
+    assert_eq!(plane.started["files"], "http://cdn.example.com/a/");
+    assert_ne!(plane.port("api"), 1, "the command line comes first");
+    drop(plane);
+    // A file of this name in the data folder needs no option.
+    std::fs::create_dir_all(folder.path().join("data")).unwrap();
+    std::fs::rename(folder.path().join("house.toml"), folder.path().join("data/rootcast.toml")).unwrap();
+    let environment = [("ROOTCAST_LISTEN", "127.0.0.1:0"), ("ROOTCAST_FILES_URL", "http://env.example.com")];
+    let plane = Plane::start_with(folder.path(), &[], &environment);
+    assert_eq!(plane.started["files"], "http://env.example.com/");
+    drop(plane);
+
+    for (text, words) in [
+        ("lissten = \"127.0.0.1:0\"", "there is no setting \"lissten\"; there are data, database"),
+        ("listen = true", "\"listen\" has to be text"),
+        ("behind_proxy = \"yes\"", "\"behind_proxy\" has to be true or false"),
+        ("name = [1.5]", "\"name\" has to be text, or a list"),
+        ("listen = \"somewhere\"", "the value of \"listen\" cannot be used: invalid socket address"),
+        ("broker = \"secret://user:hidden@host\"", "the value of \"broker\" cannot be used"),
+        ("cert = \"chain.pem\"", "cert needs key"),
+        ("listen", "bad.toml: "),
+        ("config = \"other.toml\"", "there is no setting \"config\""),
+    ] {
+        write("bad.toml", text);
+        let stderr = fails(folder.path(), 2, &["serve", "--data", "other", "--config", "bad.toml"]);
+        assert!(stderr.contains(words) && !stderr.contains("hidden"), "{text}: {stderr}");
+    }
+    let stderr = fails(folder.path(), 1, &["serve", "--data", "other", "--config", "none.toml"]);
+    assert!(stderr.contains("none.toml"), "{stderr}");
+}
+
+#[test]
 fn clients_say_what_they_need() {
     let folder = tempfile::tempdir().unwrap();
     let stderr = fails(folder.path(), 2, &["nodes"]);

@@ -26,6 +26,7 @@ mod webhook;
 use crate::error::Error;
 use crate::output::Output;
 use clap::Subcommand;
+use std::path::PathBuf;
 
 /// Every command; its help is the doc comment of its arguments.
 #[derive(Subcommand)]
@@ -55,6 +56,14 @@ pub enum Command {
 }
 
 impl Command {
+    /// The file that has its settings, if it has one.
+    pub fn configuration(&self) -> Option<PathBuf> {
+        match self {
+            Self::Serve(serve) => serve.configuration(),
+            _ => None,
+        }
+    }
+
     /// Does what was asked.
     pub fn run(self, output: &mut Output) -> Result<(), Error> {
         match self {

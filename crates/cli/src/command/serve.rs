@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::mqtt::{Trust, endpoint};
 use crate::output::Output;
-use crate::{arguments, files};
+use crate::{arguments, configuration, files};
 use clap::Args;
 use rootcast_control::broker::{Rule, TopicFilter, Users};
 use rootcast_control::home_assistant::entity::DISCOVERY_PREFIX;
@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Examples:
   rootcast serve
   rootcast serve --listen 0.0.0.0:8080 --firmware 0.0.0.0:8443 --name 192.168.1.20 --mqtt 0.0.0.0:1883 --mqtt-users users.toml
+  rootcast serve --config /etc/rootcast.toml
   rootcast serve --database postgres://rootcast@db/rootcast --broker mqtts://user:password@mqtt.example.com
 
 Users of the embedded broker (--mqtt-users), one table a user:
@@ -36,6 +37,10 @@ Users of the embedded broker (--mqtt-users), one table a user:
   password = \"…\"
   read = [\"home/switch/state/#\"]      # or topics, one by one")]
 pub struct Serve {
+    /// A file with settings (TOML): the options below, by their names; without it, rootcast.toml in the data folder, if there is one
+    #[arg(long, value_name = "FILE", env = "ROOTCAST_CONFIG")]
+    config: Option<PathBuf>,
+
     /// Where everything is kept; without it the platform's data folder
     #[arg(long, value_name = "DIR", env = "ROOTCAST_DATA")]
     data: Option<PathBuf>,
@@ -50,55 +55,56 @@ pub struct Serve {
     broker: Option<BrokerAddress>,
 
     /// CA certificate (PEM) of that broker; without it, public CAs are trusted
-    #[arg(long, value_name = "FILE", requires = "broker")]
+    #[arg(long, value_name = "FILE", requires = "broker", env = "ROOTCAST_BROKER_CA")]
     broker_ca: Option<PathBuf>,
 
     /// Where the embedded broker speaks MQTT; port 0 picks a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883", env = "ROOTCAST_MQTT")]
     mqtt: SocketAddr,
 
     /// Where the embedded broker speaks MQTT over TLS, if it is to
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", env = "ROOTCAST_MQTT_TLS")]
     mqtt_tls: Option<SocketAddr>,
 
     /// Who may use the embedded broker; without it, every program on this machine
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "ROOTCAST_MQTT_USERS")]
     mqtt_users: Option<PathBuf>,
 
     /// Tell Home Assistant of every node as an update entity, on the same broker, below this discovery prefix
-    #[arg(long, value_name = "PREFIX", num_args = 0..=1, default_missing_value = DISCOVERY_PREFIX)]
+    #[arg(long, value_name = "PREFIX", num_args = 0..=1, default_missing_value = DISCOVERY_PREFIX,
+        env = "ROOTCAST_HOME_ASSISTANT")]
     home_assistant: Option<String>,
 
     /// Where uploaded images are kept; without it in the data folder. Several processes share one
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ROOTCAST_FILES")]
     files: Option<PathBuf>,
 
     /// Where nodes find what lies there, if not at the firmware host
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "ROOTCAST_FILES_URL")]
     files_url: Option<String>,
 
     /// Where the firmware host listens
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443", env = "ROOTCAST_FIRMWARE")]
     firmware: SocketAddr,
 
     /// Where the API listens: with TLS, unless it is on this machine only
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", env = "ROOTCAST_LISTEN")]
     listen: SocketAddr,
 
     /// The API is behind a proxy that speaks TLS: plain HTTP on any address
-    #[arg(long)]
+    #[arg(long, env = "ROOTCAST_BEHIND_PROXY")]
     behind_proxy: bool,
 
     /// A name or address by which this machine is reached; may be given several times, the first stands in URLs
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', env = "ROOTCAST_NAME")]
     name: Vec<String>,
 
     /// The certificate chain (PEM) of host, API and broker; without it, a development CA in the data folder issues one
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, value_name = "FILE", requires = "key", env = "ROOTCAST_CERT")]
     cert: Option<PathBuf>,
 
     /// The certificate's private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(long, value_name = "FILE", requires = "cert", env = "ROOTCAST_KEY")]
     key: Option<PathBuf>,
 }
 
@@ -134,6 +140,15 @@ struct Stopped {
 }
 
 impl Serve {
+    /// The file with its settings.
+    pub fn configuration(&self) -> Option<PathBuf> {
+        let beside_data = || {
+            let data = self.data.clone().or_else(|| arguments::data_folder().ok())?;
+            Some(data.join(configuration::FILE)).filter(|path| path.exists())
+        };
+        self.config.clone().or_else(beside_data)
+    }
+
     pub fn run(self, output: &mut Output) -> Result<(), Error> {
         let setup = self.setup()?;
         arguments::runtime()?.block_on(async {
@@ -157,7 +172,19 @@ impl Serve {
         })
     }
 
+    /// What options require of each other, for those that come from a file.
+    fn check(&self) -> Result<(), Error> {
+        let needs = |what: &str, other: &str| Err(Error::Usage(format!("{what} needs {other} beside it")));
+        match self {
+            Self { cert: Some(_), key: None, .. } => needs("cert", "key"),
+            Self { cert: None, key: Some(_), .. } => needs("key", "cert"),
+            Self { broker_ca: Some(_), broker: None, .. } => needs("broker-ca", "broker"),
+            _ => Ok(()),
+        }
+    }
+
     fn setup(self) -> Result<Setup, Error> {
+        self.check()?;
         let data = match self.data {
             Some(folder) => folder,
             None => arguments::data_folder()?,

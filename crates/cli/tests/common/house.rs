@@ -58,12 +58,18 @@ pub struct Plane {
 impl Plane {
     /// Starts one whose data is in `folder`/data, with these further arguments.
     pub fn start(folder: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(folder, arguments, &[])
+    }
+
+    /// The same with these environment variables.
+    pub fn start_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = File::options().create(true).append(true).open(folder.join("serve.log")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_rootcast"))
             .args(["serve", "--json", "--data", "data"])
             .args(arguments)
             .current_dir(folder)
             .env_remove("ROOTCAST_BROKER")
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
