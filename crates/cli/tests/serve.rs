@@ -297,6 +297,7 @@ fn clients_say_what_they_need() {
     let nowhere = ["nodes", "--token-file", "token", "--server", "http://127.0.0.1:9"];
     let stderr = fails(folder.path(), 1, &nowhere);
     assert!(stderr.contains("cannot be reached") && stderr.contains("rootcast serve"), "{stderr}");
-    let stderr = fails(folder.path(), 1, &["serve", "--data", "data", "--mqtt", "0.0.0.0:0"]);
+    let open = ["serve", "--data", "data", "--mqtt", "0.0.0.0:0", "--firmware", "127.0.0.1:0"];
+    let stderr = fails(folder.path(), 1, &[&open[..], &["--listen", "127.0.0.1:0"]].concat());
     assert!(stderr.contains("needs users") && stderr.contains("--mqtt-users"), "{stderr}");
 }

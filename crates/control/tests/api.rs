@@ -469,6 +469,27 @@ async fn a_limit_on_bytes_spaces_the_starts_says_until_when_and_outlives_a_resta
 }
 
 #[tokio::test]
+async fn a_node_whose_slot_is_too_small_is_left_out_and_named_before_anything_is_triggered() {
+    let plane = Plane::start().await;
+    plane.mesh().await;
+    let small = json!({"deviceId": 3, "type": "switch", "isRoot": 0, "parentId": 1, "meshLayer": 2, "uptime": 100,
+        "chip": 5, "version": "1.0.0", "running": "11".repeat(32), "rootcast": 1, "slotBytes": 16_384});
+    plane.hear("/switch/state/root", &small.to_string()).await;
+    plane.until("/api/v1/nodes/3", |node| node["slot_bytes"] == 16_384).await;
+    // One status without it, as of an older firmware, does not make the slot larger.
+    let mut silent = small.clone();
+    silent.as_object_mut().unwrap().remove("slotBytes");
+    plane.hear("/switch/state/root", &silent.to_string()).await;
+    let plan = json!({"release": plane.release().await});
+    let plan = plane.post("viewer", "/api/v1/rollouts/dry-run", &plan).await.json();
+    assert_eq!(plan["assigned"].as_array().unwrap().len(), 2, "{plan}");
+    let left_out = &plan["unassigned"][0];
+    assert_eq!(left_out["node"], 3, "{plan}");
+    let reason = left_out["reason"].as_str().unwrap();
+    assert!(reason.starts_with("its update slot has 16384 bytes, the image has "), "{reason}");
+}
+
+#[tokio::test]
 async fn the_audit_log_has_each_change_with_who_what_and_how_it_ended_and_nothing_else() {
     let plane = Plane::start().await;
     plane.release().await;

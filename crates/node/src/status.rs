@@ -33,6 +33,7 @@ impl<const PEERS: usize> Node<PEERS> {
             SlotId::Ota(index) => write!(slot, "ota_{index}"),
         };
         status.slot = Some(slot);
+        status.slot_bytes = self.layout().staging.map(|(_, slot)| slot.size);
         if let Some(running) = self.progress().running {
             status.running = Some(running.hash.0);
             status.version = Version::try_from(running.version.as_str()).ok();

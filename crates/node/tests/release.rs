@@ -227,7 +227,9 @@ fn a_node_says_in_its_status_whether_it_takes_releases_only() {
         lone.join();
         lone.run(60_000);
         let status = lone.published.iter().find(|message| message.get("releasesOnly").is_some());
-        assert_eq!(status.expect("a status was published")["releasesOnly"], require_release);
+        let status = status.expect("a status was published");
+        assert_eq!(status["releasesOnly"], require_release);
+        assert_eq!(status["slotBytes"], 1408 * 1024, "the slot that an update would go into");
     }
 }
 

@@ -94,6 +94,8 @@ pub struct NodeStatus {
     pub unsigned_allowed: Option<bool>,
     /// Rootcast: true if it takes signed releases only, and no bare image.
     pub releases_only: Option<bool>,
+    /// Rootcast: bytes of the slot that an update goes into.
+    pub slot_bytes: Option<u32>,
 }
 
 impl NodeStatus {
@@ -122,6 +124,7 @@ impl NodeStatus {
             state: None,
             unsigned_allowed: None,
             releases_only: None,
+            slot_bytes: None,
         }
     }
 

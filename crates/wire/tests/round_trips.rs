@@ -141,12 +141,13 @@ fn status() -> impl Strategy<Value = NodeStatus> {
         option::of(text::<8>()),
         option::of(state()),
         [option::of(any::<bool>()), option::of(any::<bool>())],
+        option::of(any::<u32>()),
     );
     (who, how, ours).prop_map(
         |(
             (device, is_root, node_type, parent, layer),
             (peer_count, [free_heap, uptime, clicks, disconnects, low_heap], firmware, rssi, outputs),
-            (version, running, chip, slot, state, [unsigned_allowed, releases_only]),
+            (version, running, chip, slot, state, [unsigned_allowed, releases_only], slot_bytes),
         )| NodeStatus {
             device,
             dialect: Dialect::Rootcast,
@@ -170,6 +171,7 @@ fn status() -> impl Strategy<Value = NodeStatus> {
             state,
             unsigned_allowed,
             releases_only,
+            slot_bytes,
         },
     )
 }
@@ -253,6 +255,7 @@ fn the_largest_report_and_status_fit_their_json_buffers() {
         state: Some(UpdateState::Downloading),
         unsigned_allowed: Some(false),
         releases_only: Some(false),
+        slot_bytes: Some(u32::MAX),
         ..NodeStatus::new(NodeId::MAX, Dialect::Rootcast)
     };
     let length = status.to_json(&mut [0; MAX_STATUS_JSON_BYTES]).unwrap();

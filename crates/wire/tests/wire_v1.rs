@@ -339,6 +339,16 @@ fn a_status_says_whether_the_node_takes_releases_only() {
 }
 
 #[test]
+fn a_status_says_how_large_the_slot_for_an_update_is() {
+    let status = NodeStatus { slot_bytes: Some(0x16_0000), ..NodeStatus::new(LEAF, Dialect::Rootcast) };
+    frame_is(LEAF, 14, Body::Status(status.clone()), "ca570107f5e4d3c2b1a000000e0000000000800000001600");
+    let text = json(|out| status.write_json(out));
+    assert!(text.ends_with(r#""unsignedAllowed":null,"slotBytes":1441792}"#), "{text}");
+    let Ok(StatusMessage::Status(read)) = parse_status(text.as_bytes()) else { panic!("{text}") };
+    assert_eq!(read.slot_bytes, Some(1_441_792));
+}
+
+#[test]
 fn our_status_as_json_has_the_later_dialects_keys_and_its_own() {
     const JSON: &str = concat!(
         r#"{"deviceId":176685338322165,"type":"relay16","parentId":176685324435457,"freeHeap":123456,"uptime":3600,"#,

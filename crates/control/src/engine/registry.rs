@@ -266,7 +266,7 @@ impl Registry {
                 last_seen,
                 online: row.gone == 0 && now.since(last_seen) <= silence(),
                 tags: serde_json::from_str(&row.tags).unwrap_or_default(),
-                slot_bytes: None,
+                slot_bytes: row.slot_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
                 busy_with: busy.get(id).cloned(),
             };
             (*id, node)
@@ -312,6 +312,7 @@ fn new_row(id: NodeId, mesh: &str, now: Moment) -> NodeRow {
         running: None,
         elf: None,
         slot: None,
+        slot_bytes: None,
         is_root: 0,
         parent: None,
         layer: None,
@@ -343,6 +344,7 @@ fn take_status(row: &mut NodeRow, status: &NodeStatus, canonical: impl Fn(NodeId
     row.uptime_s = status.uptime.map(i64::from);
     row.chip = status.chip.map(i64::from).or(row.chip);
     row.slot = status.slot.as_ref().map(ToString::to_string).or(row.slot.take());
+    row.slot_bytes = status.slot_bytes.map(i64::from).or(row.slot_bytes);
     row.unsigned_allowed = status.unsigned_allowed.map(i64::from).or(row.unsigned_allowed);
     row.version = status.version.as_ref().map(ToString::to_string).or(row.version.take());
     row.state = status.state.map(|state| state.name().to_owned());

@@ -64,6 +64,8 @@ pub struct NodeView {
     pub error: Option<String>,
     /// Words to that.
     pub detail: Option<String>,
+    /// Bytes of the slot that an update goes into; a larger image is not rolled out to it.
+    pub slot_bytes: Option<i64>,
     /// Whether it takes unsigned images.
     pub unsigned_allowed: Option<bool>,
     /// Whether it is present: heard of lately, and no last will since.
@@ -113,6 +115,7 @@ impl NodeView {
             progress: row.progress,
             error: row.error,
             detail: row.detail,
+            slot_bytes: row.slot_bytes,
             unsigned_allowed: row.unsigned_allowed.map(|allowed| allowed != 0),
             online,
             led: led.to_owned(),

@@ -92,6 +92,7 @@ impl Store {
                 .bind(row.gone)
                 .bind(&row.name)
                 .bind(&row.tags)
+                .bind(row.slot_bytes)
                 .execute(&mut *work)
                 .await?;
         }

@@ -24,6 +24,8 @@ pub struct NodeRow {
     pub elf: Option<String>,
     /// The slot it runs from.
     pub slot: Option<String>,
+    /// Bytes of the slot that an update goes into.
+    pub slot_bytes: Option<i64>,
     /// Whether it is a root.
     pub is_root: i64,
     /// Its parent.
@@ -70,13 +72,14 @@ pub struct MeshRow {
 /// Name and tags are an operator's: [`Store::mark_node`] changes them.
 pub(super) const UPSERT: &str = "INSERT INTO nodes (id, mesh, node_type, dialect, chip, version, running, elf, slot, \
     is_root, parent, layer, rssi, uptime_s, state, progress, error, detail, unsigned_allowed, first_seen, last_seen, \
-    gone, name, tags) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24) \
+    gone, name, tags, slot_bytes) \
+    VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25) \
     ON CONFLICT (id) DO UPDATE SET mesh=excluded.mesh, node_type=excluded.node_type, dialect=excluded.dialect, \
     chip=excluded.chip, version=excluded.version, running=excluded.running, elf=excluded.elf, slot=excluded.slot, \
     is_root=excluded.is_root, parent=excluded.parent, layer=excluded.layer, rssi=excluded.rssi, \
     uptime_s=excluded.uptime_s, state=excluded.state, progress=excluded.progress, error=excluded.error, \
     detail=excluded.detail, unsigned_allowed=excluded.unsigned_allowed, last_seen=excluded.last_seen, \
-    gone=excluded.gone";
+    gone=excluded.gone, slot_bytes=excluded.slot_bytes";
 
 impl Store {
     /// Every node.

@@ -4,7 +4,7 @@ use super::Site;
 use super::error::Refused;
 use super::forms::{Fields, Posted};
 use super::layout::{Frame, Live, page, token};
-use super::parts::{ago, counted, escape, further, hash, mesh_link, node_state, span, words};
+use super::parts::{ago, bytes, counted, escape, further, hash, mesh_link, node_state, span, words};
 use super::session::{Operator, Session, Viewer};
 use super::sight::{Light, Sight, sights};
 use crate::service::nodes::{NodeChange, NodeView, parse_id};
@@ -177,6 +177,7 @@ fn facts(node: &NodeView, now: Moment) -> Markup {
                 @else { span.dim { "not known" } }
             }))
             @if let Some(slot) = &node.slot { (fact("Slot", &html! { (slot) })) }
+            @if let Some(size) = node.slot_bytes { (fact("Room for an image", &html! { (bytes(size)) })) }
             @if let Some(layer) = node.layer { (fact("Layer", &html! { (layer) })) }
             @if let Some(parent) = node.parent.filter(|_| !node.root) {
                 (fact("Parent", &html! { a href={ "/nodes/" (parent) } { (super::sight::mac(NodeId(parent))) } }))

@@ -1,4 +1,4 @@
-//! A status' compact form, the body of a frame: 146 bytes at its longest.
+//! A status' compact form, the body of a frame: 150 bytes at its longest.
 //!
 //! | bytes | field |
 //! |---|---|
@@ -30,8 +30,9 @@
 //! | 20 | state | 1 |
 //! | 21 | takes signed releases only (only with bit 22) | 0 |
 //! | 22 | the policy of bit 21 is known | 0 |
+//! | 23 | bytes of the slot that an update goes into | 4 |
 //!
-//! Bits from 23 on belong to later versions, whose fields stand at the end.
+//! Bits from 24 on belong to later versions, whose fields stand at the end.
 
 use super::{Dialect, Firmware, NodeStatus};
 use crate::{
@@ -69,6 +70,7 @@ impl NodeStatus {
             self.state.is_some(),
             self.releases_only == Some(true),
             self.releases_only.is_some(),
+            self.slot_bytes.is_some(),
         ];
         out.u32(there.iter().rev().fold(0, |bits, there| bits << 1 | u32::from(*there)))?;
         if let Some(node_type) = &self.node_type {
@@ -116,6 +118,9 @@ impl NodeStatus {
         if let Some(state) = self.state {
             out.u8(state.number())?;
         }
+        if let Some(slot_bytes) = self.slot_bytes {
+            out.u32(slot_bytes)?;
+        }
         Ok(())
     }
 
@@ -154,6 +159,7 @@ impl NodeStatus {
         status.state = there(20)
             .then(|| UpdateState::from_number(reader.u8()?).ok_or(FrameError::Field("state")))
             .transpose()?;
+        status.slot_bytes = there(23).then(|| reader.u32()).transpose()?;
         Ok(status)
     }
 }

@@ -77,6 +77,7 @@ pub fn parse_status(message: &[u8]) -> Result<StatusMessage, StatusError> {
             "state" => status.state = copy::<16>(value).and_then(|name| UpdateState::from_name(&name)),
             "unsignedAllowed" => status.unsigned_allowed = boolean(value),
             "releasesOnly" => status.releases_only = boolean(value),
+            "slotBytes" => status.slot_bytes = number(value),
             OURS => ours = true,
             "status" => {
                 if let Some(text) = text(value) {
@@ -108,7 +109,7 @@ pub fn parse_status(message: &[u8]) -> Result<StatusMessage, StatusError> {
     Ok(StatusMessage::Status(status))
 }
 
-const FIELDS: [&str; 28] = [
+const FIELDS: [&str; 29] = [
     "deviceId",
     "type",
     "isRoot",
@@ -130,6 +131,7 @@ const FIELDS: [&str; 28] = [
     "state",
     "unsignedAllowed",
     "releasesOnly",
+    "slotBytes",
     OURS,
     "status",
     "device_id",
@@ -173,9 +175,12 @@ impl NodeStatus {
             json.text_or_null("slot", self.slot.as_ref())?;
             json.text_or_null("state", self.state)?;
             json.plain_or_null("unsignedAllowed", self.unsigned_allowed)?;
-            // Came later than the others: nodes that do not know of it leave it out.
+            // These came later than the others: nodes that do not know of them leave them out.
             if let Some(only) = self.releases_only {
                 json.plain("releasesOnly", only)?;
+            }
+            if let Some(bytes) = self.slot_bytes {
+                json.plain("slotBytes", bytes)?;
             }
         }
         json.close()
