@@ -109,8 +109,10 @@ mod tests {
     #[test]
     fn a_time_that_was_written_is_read_again() {
         assert_eq!(Rfc3339(1_795_464_900).to_string(), "2026-11-23T20:15:00Z");
-        for step in 0..40_000 {
-            let seconds = step * (MAX_UNIX_SECONDS / 39_999);
+        // Miri takes its time.
+        const STEPS: u64 = if cfg!(miri) { 40 } else { 40_000 };
+        for step in 0..STEPS {
+            let seconds = step * (MAX_UNIX_SECONDS / (STEPS - 1));
             assert_eq!(parse_rfc3339(&Rfc3339(seconds).to_string()), Some(seconds));
         }
         for year_end in [951_868_799, 951_868_800, 4_107_542_399, 4_107_542_400, MAX_UNIX_SECONDS] {
