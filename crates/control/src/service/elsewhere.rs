@@ -1,6 +1,7 @@
 //! Releases that lie elsewhere: an app image or a signed release behind a URL. It is looked at as nodes will look at it, with
 //! everything that it leads to, before it becomes a release here.
 
+use super::page::read_ca;
 use super::releases::{NewRelease, ReleaseParts};
 use super::{Service, ServiceError};
 use crate::store::release::ImageRow;
@@ -9,13 +10,9 @@ use rootcast_hosting::check::{
 };
 use rootcast_image::ChipId;
 use rootcast_wire::NodeType;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 /// No slot is larger: what a node has room for it says itself.
 const ANY_SLOT: u32 = super::releases::MAX_FILE_BYTES as u32;
-/// The longest list of certificates, in bytes.
-const MAX_CA_BYTES: usize = 64 << 10;
 
 impl Service {
     /// What a release behind a URL consists of, and what is worth knowing about how it is served.
@@ -127,12 +124,6 @@ fn parts_of_image(file: String, report: &CheckReport) -> Result<ReleaseParts, Se
 /// A chip by the name that stands in a class: `esp32c3`, or `chip4660`.
 fn chip_of(name: &str) -> Option<ChipId> {
     ChipId::from_name(name).or_else(|| name.strip_prefix("chip")?.parse().ok().map(ChipId))
-}
-
-fn read_ca(pem: &str) -> Result<Vec<CertificateDer<'static>>, ServiceError> {
-    let refuse = || ServiceError::Invalid("\"ca\" holds no certificate in PEM, or is too long".to_owned());
-    let read = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    read.ok().filter(|found| !found.is_empty() && pem.len() <= MAX_CA_BYTES).ok_or_else(refuse)
 }
 
 fn refusal(report: &CheckReport) -> String {

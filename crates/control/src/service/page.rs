@@ -1,11 +1,15 @@
 //! Pages of a list, and text from outside.
 
 use super::ServiceError;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 /// The most items of a page.
 pub const MAX_PAGE: u32 = 1_000;
 /// Items of a page unless asked for otherwise.
 pub const PAGE: u32 = 100;
+/// The longest list of certificates, in bytes.
+const MAX_CA_BYTES: usize = 64 << 10;
 
 /// How many items of a page are wanted: 1 to 1,000, 100 unless said.
 pub fn page_size(limit: Option<u32>) -> Result<usize, ServiceError> {
@@ -52,4 +56,11 @@ pub fn check_text(field: &str, text: &str, limit: usize) -> Result<(), ServiceEr
         return Err(ServiceError::Invalid(format!("{field:?} contains a control character")));
     }
     Ok(())
+}
+
+/// The certificates of a field `ca`, in PEM; at least one.
+pub(super) fn read_ca(pem: &str) -> Result<Vec<CertificateDer<'static>>, ServiceError> {
+    let refuse = || ServiceError::Invalid("\"ca\" holds no certificate in PEM, or is too long".to_owned());
+    let read = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    read.ok().filter(|found| !found.is_empty() && pem.len() <= MAX_CA_BYTES).ok_or_else(refuse)
 }
