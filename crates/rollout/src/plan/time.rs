@@ -16,7 +16,7 @@ impl Planner<'_> {
     pub(super) fn pass_time(&mut self) {
         // Who does not listen cannot say that somebody is silent.
         let Some(listening_since) = self.fleet.listening_since else { return };
-        let listens_long_enough = self.now.since(listening_since) > SILENCE;
+        let listens_long_enough = self.listens_long_enough();
         let mut changes = Vec::new();
         for (id, update) in self.rollout.updates.iter().filter(|(id, _)| !self.fleet.is_elsewhere(**id)) {
             let node = self.fleet.nodes.get(id);
@@ -33,6 +33,11 @@ impl Planner<'_> {
         for (id, change) in changes {
             self.change(id, change);
         }
+    }
+
+    /// Whether nodes have had time to be heard: only then is one that was not heard of away.
+    pub(super) fn listens_long_enough(&self) -> bool {
+        self.fleet.listening_since.is_some_and(|since| self.now.since(since) > SILENCE)
     }
 
     fn life_is_over(&self) -> bool {

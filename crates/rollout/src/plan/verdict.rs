@@ -4,6 +4,7 @@ use super::{Action, Planner};
 use crate::rollout::Phase;
 use crate::spec::Wave;
 use crate::update::{State, Update};
+use rootcast_wire::NodeId;
 use std::collections::BTreeMap;
 
 /// Errors named in a reason; the rest is counted.
@@ -18,7 +19,7 @@ struct Tally {
     skipped: usize,
     /// Something goes on: in flight or soaking.
     active: usize,
-    /// Scheduled and present.
+    /// Scheduled and present, or not heard of because nobody listened.
     waiting: usize,
     /// Scheduled and away.
     away: usize,
@@ -121,21 +122,24 @@ impl Planner<'_> {
 
     fn tally(&self, wave: usize) -> Tally {
         let mut tally = Tally::default();
+        let can_be_away = self.listens_long_enough();
         for (id, update) in self.rollout.updates.iter().filter(|(_, update)| update.wave == wave) {
             tally.members += 1;
             match update.state {
                 State::Succeeded => tally.successes += 1,
                 State::Skipped => tally.skipped += 1,
-                State::Scheduled if self.fleet.nodes.get(id).is_some_and(|node| node.online) => {
-                    tally.waiting += 1
-                }
-                State::Scheduled => tally.away += 1,
+                State::Scheduled if can_be_away && !self.is_online(id) => tally.away += 1,
+                State::Scheduled => tally.waiting += 1,
                 state if state.is_failure() => tally.failures += 1,
                 State::Aborted => {}
                 _ => tally.active += 1,
             }
         }
         tally
+    }
+
+    fn is_online(&self, id: &NodeId) -> bool {
+        self.fleet.nodes.get(id).is_some_and(|node| node.online)
     }
 
     fn wave_name(&self, index: usize) -> String {

@@ -364,6 +364,33 @@ fn who_does_not_listen_starts_nobody_and_calls_nobody_lost() {
 }
 
 #[test]
+fn a_canary_is_not_through_because_the_rest_of_it_was_not_heard_of_while_nobody_listened() {
+    let limits = Limits { total: 1, ..Limits::default() };
+    let waves = vec![Wave::of(WaveSize::Count(3)), Wave::of(WaveSize::Rest)];
+    let mut world = World::new(Spec { limits, waves, ..spec() }, mesh("home", 1, &[6]));
+    world.run(1);
+    // One is triggered; the others of the canary are not, while it goes on.
+    world.rollout.phase = Phase::Paused;
+    while world.states(State::Succeeded) < 1 {
+        world.step();
+    }
+    world.rollout.phase = Phase::Running;
+    // Two of the canary are scheduled still. Nobody was heard of while there was no connection, and nobody yet.
+    for node in world.fleet.nodes.values_mut() {
+        node.online = false;
+    }
+    for listening_since in [None, Some(world.now)] {
+        world.fleet.listening_since = listening_since;
+        let actions = plan(&world.rollout, &world.fleet, world.now).actions;
+        assert!(!actions.iter().any(|action| matches!(action, Action::EnterWave { .. })), "{actions:?}");
+    }
+    // Who is not heard of for long after that is away, and follows.
+    let later = world.now.after(STEP * 10);
+    let actions = plan(&world.rollout, &world.fleet, later).actions;
+    assert!(actions.iter().any(|action| matches!(action, Action::EnterWave { .. })), "{actions:?}");
+}
+
+#[test]
 fn processes_that_share_the_meshes_trigger_together_what_one_alone_would() {
     let limits = Limits { total: 5, ..Limits::default() };
     let spec = Spec { limits, waves: vec![Wave::of(WaveSize::Rest)], ..spec() };
