@@ -8,7 +8,7 @@ use rootcast_control::api;
 use rootcast_control::clock::Clock;
 use rootcast_control::engine::{Engine, EngineHandle, EngineParts, Wires};
 use rootcast_control::metrics::Metrics;
-use rootcast_control::mqtt::Event;
+use rootcast_control::mqtt::{Event, Received};
 use rootcast_control::service::Service;
 use rootcast_control::service::tokens::{Role, make_token};
 use rootcast_control::store::{Place, Store};
@@ -127,7 +127,12 @@ impl Plane {
 
     async fn hear(&self, topic: &str, payload: &str) {
         let (topic, payload) = (topic.to_owned(), payload.as_bytes().to_vec());
-        self.wires.heard.send(Event::Message { topic, payload, retained: false }).await.unwrap();
+        self.wires
+            .heard
+            .events
+            .send(Received::now(Event::Message { topic, payload, retained: false }))
+            .await
+            .unwrap();
     }
 
     /// Waits until a page says what is wanted.
@@ -144,7 +149,7 @@ impl Plane {
 
     /// A mesh of a root and two leaves, heard of and stored.
     async fn mesh(&self) {
-        self.wires.heard.send(Event::Back).await.unwrap();
+        self.wires.heard.events.send(Received::now(Event::Back)).await.unwrap();
         for (id, root, layer) in [(1, 1, 1), (2, 0, 2), (3, 0, 2)] {
             let status = json!({"deviceId": id, "type": "switch", "isRoot": root, "parentId": 1, "meshLayer": layer,
                 "uptime": 100, "chip": 5, "version": "1.0.0", "running": "11".repeat(32), "rootcast": 1});
@@ -574,6 +579,30 @@ async fn the_stream_gives_the_past_after_a_number_and_then_what_happens() {
     plane.engine.stop().await;
     let rest = tokio::time::timeout(Duration::from_secs(20), async { while body.next().await.is_some() {} });
     rest.await.expect("the stream ends");
+}
+
+#[tokio::test]
+async fn the_stream_of_a_token_that_is_revoked_ends_and_the_others_go_on() {
+    use tokio_stream::StreamExt as _;
+    let plane = Plane::start().await;
+    let made =
+        plane.post("admin", "/api/v1/tokens", &json!({"name": "guest", "role": "viewer"})).await.json();
+    let open = async |token: &str| {
+        let request = Request::builder().uri("/api/v1/events/stream");
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let response = plane.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        response.into_body().into_data_stream()
+    };
+    let mut stream = open(made["token"].as_str().unwrap()).await;
+    let mut other = open(&plane.tokens["viewer"]).await;
+    let path = format!("/api/v1/tokens/{}", made["id"].as_str().unwrap());
+    assert_eq!(plane.ask("admin", "DELETE", &path, &[], Body::empty()).await.status, StatusCode::NO_CONTENT);
+    let end = async { while stream.next().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(20), end).await.expect("it ends though nothing happens");
+    plane.mesh().await;
+    let part = tokio::time::timeout(Duration::from_secs(20), other.next()).await.unwrap().unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&part).contains("event: "), "{part:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use axum::http::{Request, StatusCode};
 use rootcast_control::clock::Clock;
 use rootcast_control::engine::{Engine, EngineParts, Wires};
 use rootcast_control::metrics::Metrics;
-use rootcast_control::mqtt::Event;
+use rootcast_control::mqtt::{Event, Received};
 use rootcast_control::service::Service;
 use rootcast_control::service::tokens::{Role, make_token};
 use rootcast_control::store::{Place, Store};
@@ -164,7 +164,7 @@ impl Site {
 
     /// A mesh of a root and two leaves, heard of and stored.
     async fn mesh(&self, prefix: &str) {
-        self.wires.heard.send(Event::Back).await.unwrap();
+        self.wires.heard.events.send(Received::now(Event::Back)).await.unwrap();
         for (id, root, layer) in [(1, 1, 1), (2, 0, 2), (3, 0, 2)] {
             let payload = format!(
                 r#"{{"deviceId":{id},"type":"switch","isRoot":{root},"parentId":1,"meshLayer":{layer},"uptime":100,
@@ -172,7 +172,12 @@ impl Site {
                 "11".repeat(32)
             );
             let (topic, payload) = (format!("{prefix}/switch/state/root"), payload.into_bytes());
-            self.wires.heard.send(Event::Message { topic, payload, retained: false }).await.unwrap();
+            self.wires
+                .heard
+                .events
+                .send(Received::now(Event::Message { topic, payload, retained: false }))
+                .await
+                .unwrap();
         }
         for _ in 0..400 {
             if self.service.all_nodes().await.unwrap().len() == 3 {
@@ -464,6 +469,25 @@ async fn a_session_ends_with_its_log_out_and_with_its_token() {
     for file in ["test.db", "test.db-wal"] {
         let bytes = std::fs::read(site._folder.path().join(file)).unwrap_or_default();
         assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn an_open_page_hears_nothing_more_after_its_log_out() {
+    let site = Site::start(false).await;
+    let open = async |role: &str| {
+        let request = site.request(role, "GET", "/live").body(Body::empty()).unwrap();
+        let response = site.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response.into_body()
+    };
+    let (stream, revoked) = (open("viewer").await, open("operator").await);
+    site.post("viewer", "/logout", &[]).await;
+    let (id, _) = site.tokens["operator"].strip_prefix("rc_").unwrap().split_once('_').unwrap();
+    site.post("admin", &format!("/tokens/{id}/revoke"), &[]).await;
+    for stream in [stream, revoked] {
+        let rest = axum::body::to_bytes(stream, 1 << 20);
+        tokio::time::timeout(Duration::from_secs(20), rest).await.expect("it ends").unwrap();
     }
 }
 

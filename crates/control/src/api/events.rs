@@ -17,11 +17,15 @@ use axum::response::sse::{Event, KeepAlive};
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout_at};
 use tokio_stream::Stream;
 use utoipa::IntoParams;
 
+/// How often it is looked whether a reader may still read.
+const LOOK: Duration = Duration::from_secs(2);
 /// Events read from the store at a time.
 const READ_AT_ONCE: u32 = 500;
 
@@ -62,13 +66,13 @@ pub struct StreamFilter {
 /// What happens, as server-sent events
 ///
 /// `id` is the event's number, `event` its kind, `data` the event as `GET /events` has it. None is left out: who falls
-/// behind gets what was missed from the store.
+/// behind gets what was missed from the store. The stream ends soon after its token was revoked.
 #[utoipa::path(get, path = "/events/stream", tag = "events", security(("token" = [])),
     params(StreamFilter, ("Last-Event-ID" = Option<i64>, Header, description = "Go on after this event")),
     responses((status = 200, body = String, content_type = "text/event-stream"), Refusals))]
 pub async fn stream(
     State(api): State<Api>,
-    _: Viewer,
+    Viewer(who): Viewer,
     Params(filter): Params<StreamFilter>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
@@ -83,15 +87,24 @@ pub async fn stream(
         None => None,
         after => Some(page_start(after)?),
     };
-    let events = follow(api.service, filter.rollout, after);
+    let events = follow(api.service, filter.rollout, after, Reader::Token(who.token));
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-/// What happens from now on, or after an event: those of the past first.
+/// Who follows events.
+pub(crate) enum Reader {
+    /// Whoever has the token with this id.
+    Token(String),
+    /// Whoever has a session with this secret.
+    Session(String),
+}
+
+/// What happens from now on, or after an event: those of the past first. It ends when its reader may read no more.
 pub(crate) fn follow(
     service: Service,
     rollout: Option<String>,
     after: Option<i64>,
+    reader: Reader,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     // Listening begins before the past is read, so that nothing falls between the two.
     let live = service.listen();
@@ -102,6 +115,8 @@ pub(crate) fn follow(
         is_behind: after.is_some(),
         ready: VecDeque::new(),
         live,
+        reader,
+        allowed_at: Instant::now(),
     };
     futures_util::stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
@@ -119,12 +134,32 @@ struct Follower {
     is_behind: bool,
     ready: VecDeque<EventView>,
     live: Receiver<EventRow>,
+    reader: Reader,
+    /// When the reader was last found to be allowed to read.
+    allowed_at: Instant,
 }
 
 impl Follower {
-    /// The next event; nothing more after the engine has ended or the store cannot be read: the client comes back.
+    /// Whether the reader may still read. Who cannot be asked about may not.
+    async fn is_allowed(&mut self) -> bool {
+        if self.allowed_at.elapsed() < LOOK {
+            return true;
+        }
+        let is_allowed = match &self.reader {
+            Reader::Token(id) => matches!(self.service.store.token(id).await, Ok(Some(_))),
+            Reader::Session(secret) => matches!(self.service.session(secret).await, Ok(Some(_))),
+        };
+        self.allowed_at = Instant::now();
+        is_allowed
+    }
+
+    /// The next event; nothing more after the engine has ended or the store cannot be read: the client comes back. Nothing
+    /// more either for a reader whose token was revoked or whose session has ended.
     async fn next(&mut self) -> Option<Event> {
         loop {
+            if !self.is_allowed().await {
+                return None;
+            }
             if let Some(view) = self.ready.pop_front() {
                 self.last = view.seq;
                 let event = Event::default().id(view.seq.to_string()).event(&view.kind);
@@ -142,7 +177,9 @@ impl Follower {
                 self.ready.extend(page.items);
                 continue;
             }
-            match self.live.recv().await {
+            // Also when nothing happens, the reader is looked at from time to time.
+            let Ok(received) = timeout_at(self.allowed_at + LOOK, self.live.recv()).await else { continue };
+            match received {
                 Ok(row) => {
                     let is_wanted = self.rollout.is_none() || self.rollout == row.rollout_id;
                     if is_wanted && row.seq > self.last {

@@ -2,18 +2,11 @@
 
 use super::Site;
 use super::session::Viewer;
-use crate::api::events::follow;
+use crate::api::events::{Reader, follow};
 use axum::extract::{Query, State};
 use axum::response::sse::KeepAlive;
 use axum::response::{IntoResponse, Response, Sse};
-use futures_util::StreamExt as _;
 use serde::Deserialize;
-use std::time::Duration;
-use tokio::time::sleep;
-
-/// After so long the stream ends and the page asks again: a session that has ended, or whose token was revoked, hears
-/// nothing more.
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// Which events.
 #[derive(Deserialize)]
@@ -21,8 +14,8 @@ pub struct Wish {
     rollout: Option<String>,
 }
 
-/// What happens from now on.
-pub async fn stream(State(site): State<Site>, _: Viewer, Query(wish): Query<Wish>) -> Response {
-    let events = follow(site.service, wish.rollout, None).take_until(Box::pin(sleep(LONGEST)));
+/// What happens from now on, until the session ends.
+pub async fn stream(State(site): State<Site>, Viewer(session): Viewer, Query(wish): Query<Wish>) -> Response {
+    let events = follow(site.service, wish.rollout, None, Reader::Session(session.secret));
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }
