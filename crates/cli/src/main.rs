@@ -11,6 +11,7 @@
 //! | [`error`] | why a command failed, what to do about it, and the exit status |
 //! | [`files`] | reading with a limit, writing whole files or none |
 //! | [`inspect`] | what is in a file, by its content |
+//! | [`log`] | what an operator has to know of a command that runs on by itself |
 //! | [`provision`] | where secrets come from, and the lines that flash a board |
 //! | [`release`] | signed releases: images and keys as they are given, the folder, the check |
 //! | [`mqtt`] | a client of the operator's broker |
@@ -27,6 +28,7 @@ mod demo;
 mod error;
 mod files;
 mod inspect;
+mod log;
 mod mqtt;
 mod output;
 mod provision;

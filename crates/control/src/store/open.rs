@@ -1,8 +1,9 @@
 //! Opening.
 
 use super::StoreError;
-use sqlx::AnyPool;
 use sqlx::any::AnyPoolOptions;
+use sqlx::{Any, AnyPool, Connection as _, Database};
+use sqlx_core::transaction::TransactionManager as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -62,6 +63,23 @@ impl Store {
                         }
                     }
                     Ok(())
+                })
+            })
+            .after_release(move |connection, _| {
+                Box::pin(async move {
+                    if !is_sqlite {
+                        return Ok(true);
+                    }
+                    // The ping waits for a rollback that is still to be done.
+                    connection.ping().await?;
+                    if connection.is_in_transaction() {
+                        // When the disk is full, SQLite ends a transaction by itself, and sqlx, whose rollback then finds
+                        // none, goes on counting it: every later transaction would be one within it, and its commit
+                        // would write nothing. It gets one to roll back; that there is one already is no error.
+                        let _ = sqlx::query("BEGIN").execute(&mut *connection).await;
+                        <Any as Database>::TransactionManager::rollback(connection).await?;
+                    }
+                    Ok(!connection.is_in_transaction())
                 })
             });
         let pool = options.connect(&url).await?;
