@@ -4,6 +4,7 @@
 
 use crate::client::ClientError;
 use crate::mqtt::BrokerError;
+use rootcast_control::plane::PlaneError;
 use rootcast_hosting::publish::PublishError;
 use rootcast_image::partition::CsvError;
 use rootcast_image::{ImageError, PartitionError};
@@ -87,6 +88,9 @@ pub enum Error {
     #[error("no patch from {}: {error}", path.display())]
     Patch { path: PathBuf, error: rootcast_patch::CreateError },
 
+    /// A certificate and a key are none to show to a broker.
+    #[error("{} {reason}", path.display())]
+    BrokerIdentity { path: PathBuf, reason: String },
     /// A broker cannot be used.
     #[error("broker {broker}: {error}")]
     Broker { broker: String, error: BrokerError },
@@ -140,7 +144,7 @@ pub enum Error {
     NodeEnded,
     /// The control plane does not start.
     #[error(transparent)]
-    Plane(#[from] rootcast_control::plane::PlaneError),
+    Plane(#[from] PlaneError),
     /// A webhook does not take a test message.
     #[error("the webhook did not take the test message: {reason}")]
     NotTaken { reason: String },
@@ -166,7 +170,10 @@ impl Error {
     /// What the process returns.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Exists { .. } => USAGE,
+            Self::Usage(_)
+            | Self::Exists { .. }
+            | Self::BrokerIdentity { .. }
+            | Self::Plane(PlaneError::FilesUrl { .. }) => USAGE,
             _ => FAILED,
         }
     }
@@ -226,6 +233,9 @@ impl Error {
             Self::Patch { .. } => "This is a defect of Rootcast: report it with both images.",
             Self::CreateRelease { .. } => "See rootcast release create --help.",
             Self::Usage(_) => "See --help.",
+            Self::BrokerIdentity { .. } => {
+                "Give the certificate that the broker knows you by and its private key, both in PEM form: --broker-cert FILE --broker-key FILE."
+            }
             Self::Broker { error, .. } => broker_advice(error),
             Self::NotUpdated { .. } => "The table says why, node by node; they keep running what they ran.",
             Self::NotFinished { .. } => {
@@ -275,11 +285,13 @@ impl Error {
 }
 
 /// What the message does not say already.
-fn plane_advice(error: &rootcast_control::plane::PlaneError) -> Option<&'static str> {
-    use rootcast_control::plane::PlaneError;
+fn plane_advice(error: &PlaneError) -> Option<&'static str> {
     Some(match error {
         PlaneError::Data { .. } => {
             "Check the path and your rights to it, or give another folder with --data."
+        }
+        PlaneError::FilesUrl { .. } => {
+            "Give where the files are to be found: --files-url https://HOST/FOLDER/."
         }
         PlaneError::InUse { .. } => "Stop that one first, or give this one another folder with --data.",
         PlaneError::Store(_) => {
@@ -337,6 +349,9 @@ fn broker_advice(error: &BrokerError) -> &'static str {
         }
         BrokerError::Tls(_) => {
             "Give the broker's CA with --broker-ca, and the name that its certificate is for."
+        }
+        BrokerError::CertificateWanted | BrokerError::CertificateRefused(_) => {
+            "Give a certificate that a CA of this broker issued, and its key: --broker-cert FILE --broker-key FILE."
         }
         BrokerError::Login => {
             "Give user and password: --broker mqtt://USER:PASSWORD@HOST, or in ROOTCAST_BROKER."

@@ -1,13 +1,24 @@
 //! `rootcast serve` and its clients, with a mesh of virtual nodes.
 
+#[path = "common/ca.rs"]
+mod ca;
 mod common;
 #[path = "common/house.rs"]
 mod house;
+#[path = "common/mosquitto.rs"]
+mod mosquitto;
+#[path = "common/processes.rs"]
+mod processes;
 
+use ca::broker_for_certificates;
 use common::{fails, rootcast_with, succeeds, text};
 use house::{FREE_PORTS, House, Plane, hash, image, lines};
+use processes::python_host;
+use rootcast_control::mqtt::{ClientIdentity, Endpoint, Event, Link, Trust};
 use rootcast_hosting::check::read_release_key;
 use rootcast_world::body::behaviour::{Behaviour, Behaviours};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -185,6 +196,137 @@ async fn a_virtual_mesh_joins_and_the_image_that_crashes_stops_in_its_canary() {
 
     let stopped = Command::new("kill").args(["-TERM", &mesh.id().to_string()]).status().unwrap();
     assert!(stopped.success() && mesh.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploaded_files_lie_where_they_are_to_and_nodes_find_them_at_the_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = Plane::start(folder.path(), &[&FREE_PORTS[..], &["--files", "shared/images"]].concat());
+    let app = image("1.1.0");
+    let url = upload(&plane, folder.path(), &app);
+    assert!(url.starts_with(plane.started["files"].as_str().unwrap()), "{url}: {}", plane.started);
+    let name = url.rsplit_once('/').unwrap().1;
+    assert_eq!(std::fs::read(folder.path().join("shared/images").join(name)).unwrap(), app);
+    assert!(!folder.path().join("data/files").exists(), "and nowhere else");
+    // What a node would see there, which trusts the CA that was printed.
+    let check = ["check", &url, "--ca", "data/rootcast-ca.pem", "--chip", "c3"];
+    succeeds(folder.path(), &check);
+    let ca = std::fs::read(folder.path().join("data/rootcast-ca.pem")).unwrap();
+    let ca = reqwest::Certificate::from_pem(&ca).unwrap();
+    let client = reqwest::Client::builder().tls_certs_only([ca]).build().unwrap();
+    let found = client.get(&url).send().await.unwrap().error_for_status().unwrap().bytes().await.unwrap();
+    assert!(found == app, "{} bytes", found.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_sent_to_the_address_of_the_files_that_was_given_and_update_from_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_host, port)) = python_host(folder.path()) else { return };
+    let address = format!("http://127.0.0.1:{port}/images");
+    let arguments = ["--files", "images", "--files-url", &address];
+    let mut house = House::on(folder, 1, &arguments).await;
+    assert_eq!(house.plane.started["files"], format!("{address}/"));
+    let url = upload(&house.plane, house.folder(), &image("1.1.0"));
+    assert!(url.starts_with(&format!("{address}/")), "{url}");
+    let release = house.release("1.1.0");
+    let said = house.json(&["rollout", "create", &release, "--soak", "1s", "--watch"]);
+    assert_eq!(said.last().unwrap()["phase"], "succeeded", "{said:?}");
+    assert_eq!(house.running(), [Some(hash(&image("1.1.0")))]);
+    let log = std::fs::read_to_string(house.folder().join("host.log")).unwrap();
+    let path = url.strip_prefix(&format!("http://127.0.0.1:{port}")).unwrap();
+    assert!(log.contains(&format!("GET {path}")), "{log}");
+    house.plane.stop();
+
+    for wrong in ["ftp://host/", "host/images", "https://host/?a=b", "https://ho st/"] {
+        let arguments = ["serve", "--data", "other", "--files-url", wrong];
+        let stderr = fails(house.folder(), 2, &[&arguments[..], &FREE_PORTS].concat());
+        assert!(stderr.contains("cannot stand before the names of files"), "{stderr}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_goes_out_over_a_broker_that_wants_a_client_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let Some(broker) = broker_for_certificates(folder) else { return };
+    let url = format!("mqtts://localhost:{}", broker.port);
+    let ports = ["--firmware", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
+    let elsewhere = ["--broker", &url, "--broker-ca", "ca.pem"];
+    let log = || std::fs::read_to_string(folder.join("serve.log")).unwrap();
+    let foreign = ["--broker-cert", "foreign.pem", "--broker-key", "foreign.key"];
+    let mut token = None;
+    for (certificate, reason) in [
+        (
+            &[][..],
+            "the broker asks for a client certificate, and none was given (--broker-cert, --broker-key)",
+        ),
+        (
+            &foreign,
+            "the broker refuses the client certificate (--broker-cert): it does not know who issued it",
+        ),
+    ] {
+        // It goes on trying, and says why it does not come to a connection.
+        let plane = Plane::start(folder, &[&ports[..], &elsewhere, certificate].concat());
+        token = token.or(plane.started["token"].as_str().map(str::to_owned));
+        let deadline = Instant::now() + house::PATIENCE;
+        while !log().contains(reason) {
+            assert!(Instant::now() < deadline, "never: {reason}: {}", log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    let ours = ["--broker-cert", "client.pem", "--broker-key", "client.key"];
+    let plane = Plane::start(folder, &[&ports[..], &elsewhere, &ours].concat());
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let identity = ClientIdentity::from_pem(&read("client.pem"), &read("client.key")).unwrap();
+    let endpoint = Endpoint {
+        host: "localhost".to_owned(),
+        port: broker.port,
+        tls: true,
+        login: None,
+        identity: Some(identity),
+    };
+    let ca = CertificateDer::from_pem_slice(&read("ca.pem")).unwrap();
+    let command = "/switch/cmd/root".to_owned();
+    let mut root = Link::open(&endpoint, &Trust::Authorities(vec![ca]), &[command]).await.unwrap();
+    let status = format!(
+        r#"{{"deviceId":7,"type":"switch","isRoot":1,"parentId":7,"meshLayer":1,"uptime":9,"chip":5,"running":"{}","rootcast":1}}"#,
+        "11".repeat(32)
+    );
+    let (server, publisher) = (plane.api(), root.publisher());
+    let token = token.expect("the first start makes it");
+    let run = |arguments: &[&str]| {
+        let environment = [("ROOTCAST_SERVER", server.as_str()), ("ROOTCAST_TOKEN", token.as_str())];
+        rootcast_with(folder, &[arguments, &["--json"]].concat(), &environment)
+    };
+    while lines(&run(&["nodes"])).iter().all(|line| line["id"] != 7) {
+        publisher.publish("/switch/state/root", status.as_bytes()).await.unwrap();
+    }
+    std::fs::write(folder.join("app.bin"), image("1.1.0")).unwrap();
+    let release = lines(&run(&["releases", "add", "app.bin"]))[0]["id"].as_str().unwrap().to_owned();
+    assert!(run(&["rollout", "create", &release]).status.success());
+    let trigger = async {
+        loop {
+            if let Event::Message { payload, .. } = root.next().await {
+                break String::from_utf8(payload).unwrap();
+            }
+        }
+    };
+    let trigger = tokio::time::timeout(house::PATIENCE, trigger).await.expect("a trigger");
+    assert!(trigger.contains("\"ota_trigger\"") && trigger.contains("\"targets\":[7]"), "{trigger}");
+    let key = String::from_utf8(read("client.key")).unwrap();
+    assert!(!key.lines().any(|line| log().contains(line)), "{}", log());
+}
+
+/// Uploads an image as a client does, and returns the URL that was printed.
+fn upload(plane: &Plane, folder: &std::path::Path, app: &[u8]) -> String {
+    std::fs::write(folder.join("app.bin"), app).unwrap();
+    let (server, token) = (plane.api(), plane.started["token"].as_str().unwrap());
+    let environment = [("ROOTCAST_SERVER", server.as_str()), ("ROOTCAST_TOKEN", token)];
+    let output = rootcast_with(folder, &["releases", "add", "app.bin", "--json"], &environment);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    lines(&output)[0]["images"][0]["url"].as_str().unwrap().to_owned()
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! `rootcast trigger` with mosquitto as the broker.
 
+#[path = "common/ca.rs"]
+mod ca;
 mod common;
 #[path = "common/mosquitto.rs"]
 mod mosquitto;
 
+use ca::{Ca, broker_for_certificates};
 use common::{fails, rootcast, succeeds, text};
 use mosquitto::{Mosquitto, free_port};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -160,6 +163,83 @@ fn over_tls_the_brokers_certificate_is_verified() {
         let stderr = fails(Path::new("."), 1, &[&trigger[..], arguments].concat());
         assert!(stderr.contains("TLS failed: invalid peer certificate"), "{arguments:?}: {stderr}");
     }
+}
+
+#[test]
+fn a_broker_that_wants_a_client_certificate_gets_it_and_says_why_another_will_not_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let Some(broker) = broker_for_certificates(folder) else { return };
+    let url = format!("mqtts://localhost:{}", broker.port);
+    let trigger =
+        ["trigger", "--no-check", "https://server/fw.bin", "--broker", &url, "--broker-ca", "ca.pem"];
+    let ours = ["--broker-cert", "client.pem", "--broker-key", "client.key"];
+    let port = broker.port.to_string();
+    let heard = std::process::Command::new("mosquitto_sub")
+        .args(["-h", "localhost", "-p", &port, "-t", COMMAND, "-C", "1", "-q", "1", "-W", "60"])
+        .args(["--cafile", "ca.pem", "--cert", "client.pem", "--key", "client.key"])
+        .current_dir(folder)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    broker.wait_for_subscription(COMMAND);
+    succeeds(folder, &[&trigger[..], &ours].concat());
+    let heard = text(&heard.wait_with_output().unwrap().stdout);
+    assert_eq!(heard.trim(), r#"{"type":"ota_trigger","url":"https://server/fw.bin"}"#);
+
+    let stderr = fails(folder, 1, &trigger);
+    assert!(stderr.contains("asks for a client certificate") && stderr.contains("--broker-cert"), "{stderr}");
+    let foreign = ["--broker-cert", "foreign.pem", "--broker-key", "foreign.key"];
+    let stderr = fails(folder, 1, &[&trigger[..], &foreign].concat());
+    assert!(stderr.contains("refuses the client certificate"), "{stderr}");
+    assert!(stderr.contains("does not know who issued it") && stderr.contains("--broker-key"), "{stderr}");
+    // It is us who do not believe this broker, whatever it asks for.
+    let stderr = fails(folder, 1, &trigger[..5]);
+    assert!(stderr.contains("TLS failed: invalid peer certificate"), "{stderr}");
+}
+
+#[test]
+fn certificate_and_key_for_a_broker_that_are_none_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ca = Ca::new("the house");
+    let ((certificate, key), (_, other)) = (ca.issue("a"), ca.issue("b"));
+    fs::write(folder.join("a.pem"), certificate).unwrap();
+    fs::write(folder.join("a.key"), key).unwrap();
+    fs::write(folder.join("b.key"), other).unwrap();
+    fs::write(folder.join("text"), "no PEM").unwrap();
+    let cases: [(&[&str], &str); 8] = [
+        (&["--broker-cert", "a.pem"], "--broker-key"),
+        (&["--broker-key", "a.key"], "--broker-cert"),
+        (&["--broker-cert", "none.pem", "--broker-key", "a.key"], "none.pem cannot be read"),
+        (&["--broker-cert", "a.pem", "--broker-key", "none.key"], "none.key cannot be read"),
+        (&["--broker-cert", "text", "--broker-key", "a.key"], "text holds no certificate in PEM form"),
+        (&["--broker-cert", "a.pem", "--broker-key", "text"], "text holds no private key in PEM form"),
+        (&["--broker-cert", "a.key", "--broker-key", "a.pem"], "a.key holds no certificate"),
+        (
+            &["--broker-cert", "a.pem", "--broker-key", "b.key"],
+            "b.key holds a private key that does not belong",
+        ),
+    ];
+    // Nobody listens there: it does not come to a connection.
+    let broker = format!("mqtts://localhost:{}", free_port());
+    for (arguments, expected) in cases {
+        let commands: [&[&str]; 2] =
+            [&["trigger", "--no-check", "https://server/fw.bin"], &["serve", "--data", "data"]];
+        for command in commands {
+            let stderr = fails(folder, 2, &[command, &["--broker", &broker], arguments].concat());
+            assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
+            assert!(!stderr.contains("BEGIN"), "{stderr}");
+        }
+    }
+    let right = ["--broker-cert", "a.pem", "--broker-key", "a.key"];
+    let plain =
+        [&["trigger", "--no-check", "https://server/fw.bin", "--broker", "mqtt://localhost"][..], &right];
+    assert!(fails(folder, 2, &plain.concat()).contains("write mqtts://"));
+    assert!(
+        fails(folder, 2, &[&["serve", "--data", "data"][..], &right].concat())
+            .contains("needs broker beside it")
+    );
 }
 
 /// A report of a node of a mesh that exists in this test only.

@@ -20,7 +20,12 @@ impl Clock {
 
     /// Now.
     pub fn now(&self) -> Moment {
-        self.started_at.after(self.started.elapsed())
+        self.at(Instant::now())
+    }
+
+    /// The time of day of a moment that was noted down; of one before the process began, when it began.
+    pub fn at(&self, instant: Instant) -> Moment {
+        self.started_at.after(instant.saturating_duration_since(self.started))
     }
 }
 

@@ -9,6 +9,8 @@ pub struct Metrics {
     pub messages: AtomicU64,
     /// Messages that were turned down.
     pub rejected: AtomicU64,
+    /// Messages that were dropped because they came faster than they could be taken in.
+    pub dropped: AtomicU64,
     /// Reports among those understood.
     pub reports: AtomicU64,
     /// Triggers and aborts handed to the broker's connection.

@@ -1,6 +1,6 @@
 //! Nodes and clients that misbehave, against the whole control plane: what they say leads nowhere, and others are served.
 
-use rootcast_control::engine::Order;
+use rootcast_control::engine::{Order, Standing};
 use rootcast_control::mqtt::{Endpoint, Link, Trust};
 use rootcast_control::plane::{ControlPlane, Setup};
 use rootcast_control::service::releases::{NewImage, NewRelease};
@@ -9,6 +9,7 @@ use rootcast_image::writer::AppImageBuilder;
 use rootcast_image::{ChipId, ImageVerifier};
 use rootcast_rollout::{Spec, Wave, WaveSize};
 use rootcast_wire::{ErrorCode, NodeId, NodeType, Report, UpdateState};
+use sqlx::{Connection as _, SqliteConnection};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -29,7 +30,7 @@ impl House {
         let setup = Setup::loopback(folder.path().to_owned()).on_free_ports();
         let plane = ControlPlane::start(setup).await.unwrap();
         let port = plane.broker_addresses().unwrap().0.port();
-        let endpoint = Endpoint { host: "127.0.0.1".into(), port, tls: false, login: None };
+        let endpoint = Endpoint { host: "127.0.0.1".into(), port, tls: false, login: None, identity: None };
         let link = Link::open(&endpoint, &Trust::PublicAuthorities, &[]).await.unwrap();
         let house = Self { plane, link, folder };
         house
@@ -198,6 +199,38 @@ async fn a_node_that_floods_keeps_nobody_from_pausing_and_makes_nothing_grow() {
         .until("node 7 is heard", async |house| {
             house.report(&ours, UpdateState::Downloading, old).await;
             house.state(&rollout).await == "downloading"
+        })
+        .await;
+    house.plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_each_round_waits_for_the_database_nodes_are_heard_and_operators_answered() {
+    let house = House::new().await;
+    // Somebody else's transaction: every round that has something to write waits for it, seconds long, and fails.
+    let database = format!("sqlite://{}", house.folder.path().join("rootcast.db").display());
+    let mut other = SqliteConnection::connect(&database).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    house.status(8, 100).await;
+    let failed = || house.plane.service().metrics.failed_rounds.load(std::sync::atomic::Ordering::Relaxed);
+    house.until("a round has failed", async |_| failed() > 0).await;
+    house.status(9, 100).await;
+    let mut standing = Standing::default();
+    let heard = async {
+        while standing.nodes < 3 {
+            standing = house.plane.service().standing().await.unwrap();
+            house.status(9, 100).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, heard).await.expect("node 9 is heard of");
+    assert_eq!(standing.online, 3, "{standing:?}");
+    assert!(!standing.can_write, "{standing:?}");
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    house
+        .until("everything is written", async |house| {
+            let nodes = house.plane.service().all_nodes().await.unwrap().len();
+            nodes == 3 && house.plane.service().standing().await.unwrap().can_write
         })
         .await;
     house.plane.stop().await;

@@ -150,13 +150,14 @@ async fn so_it_is_on_mosquitto() {
     let Some(mosquitto) = Mosquitto::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut setup = Setup::loopback(folder.path().to_owned()).on_free_ports();
-    let endpoint = Endpoint { host: "127.0.0.1".into(), port: mosquitto.port, tls: false, login: None };
+    let endpoint =
+        Endpoint { host: "127.0.0.1".into(), port: mosquitto.port, tls: false, login: None, identity: None };
     setup.broker = BrokerChoice::External { endpoint, trust: Trust::PublicAuthorities };
     from_discovery_to_the_new_version(ControlPlane::start(setup).await.unwrap(), mosquitto.port).await;
 }
 
 async fn from_discovery_to_the_new_version(plane: ControlPlane, port: u16) {
-    let endpoint = Endpoint { host: "127.0.0.1".into(), port, tls: false, login: None };
+    let endpoint = Endpoint { host: "127.0.0.1".into(), port, tls: false, login: None, identity: None };
     let options = Options {
         broker: endpoint.clone(),
         trust: Trust::PublicAuthorities,
@@ -246,7 +247,7 @@ async fn a_broker_that_is_not_there_keeps_nothing_from_ending() {
     let broker = EmbeddedBroker::start(BrokerConfig::loopback()).await.unwrap();
     let port = broker.address().port();
     broker.stop().await;
-    let endpoint = Endpoint { host: "127.0.0.1".into(), port, tls: false, login: None };
+    let endpoint = Endpoint { host: "127.0.0.1".into(), port, tls: false, login: None, identity: None };
     let mut setup = Setup::loopback(folder.path().to_owned()).on_free_ports();
     setup.broker = BrokerChoice::External { endpoint: endpoint.clone(), trust: Trust::PublicAuthorities };
     let plane = ControlPlane::start(setup).await.unwrap();

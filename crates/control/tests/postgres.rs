@@ -12,10 +12,53 @@ use rootcast_control::service::ServiceError;
 use rootcast_control::service::events::EventFilter;
 use rootcast_control::service::releases::{NewImage, NewRelease};
 use rootcast_control::service::rollouts::{After, RolloutRequest};
+use rootcast_control::service::tokens::{NewToken, Role};
 use rootcast_image::ChipId;
 use rootcast_image::writer::AppImageBuilder;
 use rootcast_rollout::Spec;
 use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgresql_sessions_end_with_their_log_out_their_token_and_their_time() {
+    let Some(postgres) = Postgres::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut setup = Setup::loopback(folder.path().to_owned()).on_free_ports();
+    setup.database = Some(postgres.url());
+    let plane = ControlPlane::start(setup).await.unwrap();
+    let service = plane.service();
+    let first = plane.first_token().unwrap();
+    let new = NewToken { name: "a guest".into(), role: Role::Viewer };
+    let guest = service.create_token(new).await.unwrap();
+    assert!(service.open_session("rc_0000000000000000_00").await.unwrap().is_none());
+
+    let (secret, who) = service.open_session(first).await.unwrap().unwrap();
+    assert_eq!(who.role, Role::Admin);
+    assert_eq!(service.session(&secret).await.unwrap(), Some(who));
+    let (guests, who) = service.open_session(&guest.token).await.unwrap().unwrap();
+    assert_eq!(service.session(&guests).await.unwrap().unwrap().name, "a guest");
+    service.close_session(&secret).await.unwrap();
+    assert_eq!(service.session(&secret).await.unwrap(), None, "logged out");
+    service.close_session(&secret).await.unwrap();
+
+    // Sessions in the store: found until their time has come, and forgotten with the next log-in.
+    let store = &service.store;
+    store.add_session("early", &who.token, 1_000, 2_000).await.unwrap();
+    assert!(store.session_token("early", 1_999).await.unwrap().is_some());
+    assert!(store.session_token("early", 2_000).await.unwrap().is_none());
+    store.add_session("next", &who.token, 2_000, 9_000).await.unwrap();
+    assert!(store.session_token("early", 1_000).await.unwrap().is_none(), "forgotten");
+    // The oldest makes room: a token has fifty at most.
+    for number in 0..50 {
+        store.add_session(&format!("s{number}"), &who.token, 3_000 + number, 9_000).await.unwrap();
+    }
+    assert!(store.session_token("next", 4_000).await.unwrap().is_none(), "one too many");
+    assert!(store.session_token("s0", 4_000).await.unwrap().is_none(), "and another, for the one before");
+    assert!(store.session_token("s1", 4_000).await.unwrap().is_some());
+    assert!(service.session(&guests).await.unwrap().is_some(), "it is the newest");
+    service.revoke_token(&guest.view.id).await.unwrap();
+    assert_eq!(service.session(&guests).await.unwrap(), None, "revoked");
+    plane.stop().await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgresql_everything_is_kept_and_a_paused_rollout_stays_paused_over_a_restart() {
@@ -30,7 +73,8 @@ async fn on_postgresql_everything_is_kept_and_a_paused_rollout_stays_paused_over
     assert!(plane.first_token().is_some());
     let service = plane.service();
     let (address, _) = plane.broker_addresses().unwrap();
-    let endpoint = Endpoint { host: "127.0.0.1".into(), port: address.port(), tls: false, login: None };
+    let endpoint =
+        Endpoint { host: "127.0.0.1".into(), port: address.port(), tls: false, login: None, identity: None };
     let link = Link::open(&endpoint, &Trust::PublicAuthorities, &[]).await.unwrap();
     let running = "11".repeat(32);
     let status = format!(
@@ -92,7 +136,8 @@ async fn of_two_processes_that_begin_a_rollout_to_the_same_node_at_once_one_is_r
     };
     let one = ControlPlane::start(setup(&folders[0])).await.unwrap();
     let (address, _) = one.broker_addresses().unwrap();
-    let endpoint = Endpoint { host: "127.0.0.1".into(), port: address.port(), tls: false, login: None };
+    let endpoint =
+        Endpoint { host: "127.0.0.1".into(), port: address.port(), tls: false, login: None, identity: None };
     let link = Link::open(&endpoint, &Trust::PublicAuthorities, &[]).await.unwrap();
     let deadline = Instant::now() + PATIENCE;
     while one.service().all_nodes().await.unwrap().is_empty() {

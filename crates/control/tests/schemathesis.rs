@@ -79,7 +79,7 @@ async fn the_api_answers_as_its_document_says() {
 async fn something_to_look_at(plane: &ControlPlane) -> (String, String) {
     let service = plane.service();
     let port = plane.broker_addresses().unwrap().0.port();
-    let endpoint = Endpoint { host: "127.0.0.1".into(), port, tls: false, login: None };
+    let endpoint = Endpoint { host: "127.0.0.1".into(), port, tls: false, login: None, identity: None };
     let link = Link::open(&endpoint, &Trust::PublicAuthorities, &[]).await.unwrap();
     let status = br#"{"deviceId":7,"type":"switch","isRoot":1,"parentId":7,"meshLayer":1,"chip":5,"version":"1.0.0","rootcast":1}"#;
     let deadline = Instant::now() + peers::PATIENCE;

@@ -230,6 +230,7 @@ impl Demo {
                         let change = fleet.hear(&topic, &payload, start.elapsed());
                         view.changed(output, &fleet, change, start.elapsed())?;
                     }
+                    Event::Oversized { .. } => {}
                     Event::Lost => view.note(output, "The connection to the broker is gone; trying again.")?,
                     Event::Back => view.note(output, "The connection to the broker is back.")?,
                 },

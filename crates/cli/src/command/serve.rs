@@ -1,9 +1,9 @@
 //! `rootcast serve`
 
 use crate::error::Error;
-use crate::mqtt::{Trust, endpoint};
+use crate::mqtt::BrokerTls;
 use crate::output::Output;
-use crate::{arguments, configuration, files};
+use crate::{arguments, configuration, files, log};
 use clap::Args;
 use rootcast_control::broker::{Rule, TopicFilter, Users};
 use rootcast_control::home_assistant::entity::DISCOVERY_PREFIX;
@@ -54,9 +54,8 @@ pub struct Serve {
         conflicts_with_all = ["mqtt", "mqtt_tls", "mqtt_users"])]
     broker: Option<BrokerAddress>,
 
-    /// CA certificate (PEM) of that broker; without it, public CAs are trusted
-    #[arg(long, value_name = "FILE", requires = "broker", env = "ROOTCAST_BROKER_CA")]
-    broker_ca: Option<PathBuf>,
+    #[command(flatten)]
+    broker_tls: BrokerTls,
 
     /// Where the embedded broker speaks MQTT; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883", env = "ROOTCAST_MQTT")]
@@ -150,6 +149,7 @@ impl Serve {
     }
 
     pub fn run(self, output: &mut Output) -> Result<(), Error> {
+        log::start()?;
         let setup = self.setup()?;
         arguments::runtime()?.block_on(async {
             let plane = ControlPlane::start(setup).await?;
@@ -178,7 +178,10 @@ impl Serve {
         match self {
             Self { cert: Some(_), key: None, .. } => needs("cert", "key"),
             Self { cert: None, key: Some(_), .. } => needs("key", "cert"),
-            Self { broker_ca: Some(_), broker: None, .. } => needs("broker-ca", "broker"),
+            Self { broker: None, broker_tls, .. } => match broker_tls.given() {
+                Some(option) => needs(option, "broker"),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -191,11 +194,8 @@ impl Serve {
         };
         let broker = match &self.broker {
             Some(address) => {
-                let trust = match &self.broker_ca {
-                    Some(path) => Trust::Authorities(files::read_certificates(path)?),
-                    None => Trust::PublicAuthorities,
-                };
-                BrokerChoice::External { endpoint: endpoint(address), trust }
+                let (endpoint, trust) = self.broker_tls.reach(address)?;
+                BrokerChoice::External { endpoint, trust }
             }
             None => {
                 let users = self.mqtt_users.as_deref().map(read_users).transpose()?;

@@ -2,11 +2,12 @@
 
 use crate::check::{Nodes, Passed, Shown};
 use crate::error::Error;
-use crate::mqtt::{BrokerError, Link, Trust, endpoint};
+use crate::mqtt::{BrokerError, BrokerTls, Link, Trust};
 use crate::output::Output;
 use crate::watch::{End, Fleet, Summary, View, follow};
-use crate::{arguments, files, size};
+use crate::{arguments, size};
 use clap::Args;
+use rootcast_control::mqtt::Endpoint;
 use rootcast_hosting::check::{CheckOptions, check};
 use rootcast_wire::trigger::Targets;
 use rootcast_wire::{Command, Mode, Topics, Trigger, parse_command};
@@ -14,7 +15,6 @@ use rootcast_world::body::sockets::BrokerAddress;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Tell a mesh to update: publish one MQTT message, which its root casts to every node
@@ -27,6 +27,7 @@ use std::time::Duration;
   rootcast trigger https://server/fw.bin --watch
   rootcast trigger https://firmware.local:8443/fw.bin --ca rootcast-ca.pem --chip c3
   rootcast trigger https://server/fw.bin --broker mqtts://ann@broker.example --targets relay8,root
+  rootcast trigger https://server/fw.bin --broker mqtts://broker.example --broker-cert me.pem --broker-key me.key
   ROOTCAST_BROKER=mqtt://ann:secret@10.0.0.2 rootcast trigger https://server/fw.bin
 
 The same without rootcast:
@@ -46,9 +47,8 @@ pub struct TriggerArguments {
     #[arg(long, env = "ROOTCAST_BROKER", hide_env_values = true, value_parser = arguments::Broker, default_value = "mqtt://127.0.0.1:1883")]
     broker: BrokerAddress,
 
-    /// CA certificate (PEM) of a broker with TLS; without it, public CAs are trusted
-    #[arg(long, value_name = "FILE")]
-    broker_ca: Option<PathBuf>,
+    #[command(flatten)]
+    broker_tls: BrokerTls,
 
     /// What stands before the mesh's topics
     #[arg(long, default_value = "")]
@@ -112,16 +112,13 @@ impl TriggerArguments {
     pub fn run(self, output: &mut Output) -> Result<(), Error> {
         let trigger = self.trigger()?;
         let topics = Topics::new(&self.prefix).map_err(|error| Error::Usage(error.to_string()))?;
-        let trust = match &self.broker_ca {
-            Some(path) => Trust::Authorities(files::read_certificates(path)?),
-            None => Trust::PublicAuthorities,
-        };
+        let broker = self.broker_tls.reach(&self.broker)?;
         let options = self.nodes.options()?;
         arguments::runtime()?.block_on(async {
             if !self.no_check {
                 self.check(&trigger, options, output).await?;
             }
-            self.send(&trigger, topics, &trust, output).await
+            self.send(&trigger, topics, &broker, output).await
         })
     }
 
@@ -184,7 +181,7 @@ impl TriggerArguments {
         &self,
         trigger: &Trigger,
         topics: Topics,
-        trust: &Trust,
+        (endpoint, trust): &(Endpoint, Trust),
         output: &mut Output,
     ) -> Result<(), Error> {
         let failed = |error: BrokerError| Error::Broker { broker: self.broker.to_string(), error };
@@ -192,7 +189,7 @@ impl TriggerArguments {
             true => vec![topics.all_reports().to_string(), topics.root_state().to_string()],
             false => Vec::new(),
         };
-        let mut link = Link::open(&endpoint(&self.broker), trust, &filters).await.map_err(failed)?;
+        let mut link = Link::open(endpoint, trust, &filters).await.map_err(failed)?;
         let mut message = String::new();
         // Writing to a String cannot fail.
         let _ = trigger.write_json(&mut message);

@@ -44,6 +44,7 @@ pub async fn follow(
                     let change = fleet.hear(&topic, &payload, now);
                     view.changed(output, fleet, change, now)?;
                 }
+                Event::Oversized { .. } => {}
                 Event::Lost => view.note(output, "The connection to the broker is gone; trying again.")?,
                 Event::Back => view.note(output, "The connection to the broker is back.")?,
             },

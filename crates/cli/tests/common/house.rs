@@ -140,21 +140,35 @@ impl House {
     /// The same with a trial of at least so many milliseconds: somebody is to see it.
     pub async fn with_trial(nodes: usize, behaviours: Behaviours, trial_ms: u32) -> Self {
         let provisioning = Provisioning { allow_unsigned: true, ..Provisioning::default() };
-        Self::build(nodes, behaviours, trial_ms, provisioning).await
+        let folder = tempfile::tempdir().unwrap();
+        Self::build(folder, nodes, behaviours, trial_ms, provisioning, &[]).await
     }
 
     /// The same of nodes that follow releases signed with this key.
     pub async fn that_trusts(nodes: usize, key: ReleaseKey) -> Self {
         let release_keys = vec![TrustedKey::new(key, Purposes::ALL)];
         let provisioning = Provisioning { allow_unsigned: true, release_keys, ..Provisioning::default() };
-        Self::build(nodes, Behaviours::new(), 200, provisioning).await
+        let folder = tempfile::tempdir().unwrap();
+        Self::build(folder, nodes, Behaviours::new(), 200, provisioning, &[]).await
     }
 
-    async fn build(nodes: usize, behaviours: Behaviours, trial_ms: u32, provisioning: Provisioning) -> Self {
+    /// The same in this folder, with these further arguments for `rootcast serve`.
+    pub async fn on(folder: tempfile::TempDir, nodes: usize, arguments: &[&str]) -> Self {
+        let provisioning = Provisioning { allow_unsigned: true, ..Provisioning::default() };
+        Self::build(folder, nodes, Behaviours::new(), 200, provisioning, arguments).await
+    }
+
+    async fn build(
+        folder: tempfile::TempDir,
+        nodes: usize,
+        behaviours: Behaviours,
+        trial_ms: u32,
+        provisioning: Provisioning,
+        arguments: &[&str],
+    ) -> Self {
         // Somebody may have installed one before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let folder = tempfile::tempdir().unwrap();
-        let plane = Plane::start(folder.path(), &FREE_PORTS);
+        let plane = Plane::start(folder.path(), &[&FREE_PORTS, arguments].concat());
         let token = plane.started["token"].as_str().expect("the first token").to_owned();
         let pem = std::fs::read(folder.path().join("data/rootcast-ca.pem")).unwrap();
         let ca = CertificateDer::from_pem_slice(&pem).unwrap();

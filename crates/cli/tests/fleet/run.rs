@@ -65,7 +65,7 @@ pub fn image(version: &str) -> (Vec<u8>, [u8; 32]) {
 /// Meshes around a broker.
 pub async fn meshes(course: &Course, broker: &str) -> (Arc<World>, Vec<Mesh>) {
     let port = broker.trim_end_matches('/').rsplit_once(':').unwrap().1.parse().unwrap();
-    let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, tls: false, login: None };
+    let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port, tls: false, login: None, identity: None };
     let world = Arc::new(World {
         endpoint,
         old: image("1.0.0").1,

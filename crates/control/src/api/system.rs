@@ -19,13 +19,19 @@ pub async fn live() -> &'static str {
     "alive\n"
 }
 
-/// The process can do its work: the database answers, and there is a connection to the broker.
+/// The process can do its work: the database answers and takes what is written, and there is a connection to the broker.
 pub async fn ready(State(api): State<Api>) -> Response {
-    let database = api.service.store.ping().await.is_ok();
-    let broker = api.service.standing().await.is_ok_and(|standing| standing.is_connected);
-    let status = if database && broker { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let word = |is_there: bool| if is_there { "ok" } else { "unavailable" };
-    (status, format!("database {}\nbroker {}\n", word(database), word(broker))).into_response()
+    let answers = api.service.store.ping().await.is_ok();
+    let standing = api.service.standing().await.unwrap_or_default();
+    let database = match (answers, standing.can_write) {
+        (true, true) => "ok",
+        (true, false) => "cannot be written",
+        (false, _) => "unavailable",
+    };
+    let broker = if standing.is_connected { "ok" } else { "unavailable" };
+    let is_ready = database == "ok" && standing.is_connected;
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, format!("database {database}\nbroker {broker}\n")).into_response()
 }
 
 /// Metrics for Prometheus, text format 0.0.4.
@@ -42,6 +48,12 @@ pub async fn metrics(State(api): State<Api>, _: Viewer) -> Result<Response, Prob
         "gauge",
         "Whether there is a connection to the broker.",
         standing.is_connected.into(),
+    );
+    put(
+        "rootcast_store_writable",
+        "gauge",
+        "Whether the last round could be written down.",
+        standing.can_write.into(),
     );
     put("rootcast_nodes", "gauge", "Nodes known.", count(standing.nodes));
     put("rootcast_nodes_online", "gauge", "Nodes heard of lately.", count(standing.online));
@@ -68,6 +80,11 @@ pub async fn metrics(State(api): State<Api>, _: Viewer) -> Result<Response, Prob
     let counts = [
         ("rootcast_mqtt_messages_total", "Messages of nodes that were understood.", &counters.messages),
         ("rootcast_mqtt_rejected_total", "Messages that were turned down.", &counters.rejected),
+        (
+            "rootcast_mqtt_dropped_total",
+            "Messages dropped because they came faster than they could be taken in.",
+            &counters.dropped,
+        ),
         ("rootcast_reports_total", "Reports of updates among the messages.", &counters.reports),
         ("rootcast_triggers_published_total", "Triggers and aborts published.", &counters.published),
         (

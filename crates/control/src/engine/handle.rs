@@ -80,6 +80,8 @@ pub enum Order {
 pub struct Standing {
     /// Whether there is a connection to the broker.
     pub is_connected: bool,
+    /// Whether the last round could be written down, as far as there was something to write.
+    pub can_write: bool,
     /// Nodes known.
     pub nodes: usize,
     /// Of them, present.

@@ -1,26 +1,58 @@
 //! What is heard, and what it means for the rollouts.
 
+use super::listening::Deafness;
 use super::registry::{Noted, db_id};
-use super::work::{Engine, MAX_WAITING};
+use super::work::{Engine, HEARD_AT_ONCE, MAX_WAITING};
 use crate::clock::to_db;
 use crate::metrics::Metrics;
-use crate::mqtt::{Event, hear};
+use crate::mqtt::{Event, Received, hear};
 use crate::store::event::EventRow;
 use rootcast_rollout::observe;
 use rootcast_wire::NodeId;
 use std::sync::atomic::Ordering::Relaxed;
+use tokio::task::yield_now;
 
 impl Engine {
-    pub(super) fn hear(&mut self, event: Event) {
-        let now = self.parts.clock.now();
-        match event {
+    /// Hears what has come until now, so that nobody is taken for silent whose words lie here unheard. What comes
+    /// meanwhile is left for later: a flood must not keep the planner from its rounds.
+    pub(super) async fn hear_waiting(&mut self) {
+        for heard in 0..self.hearing.len() {
+            let Ok(received) = self.hearing.try_recv() else { break };
+            self.hear(received);
+            if heard % HEARD_AT_ONCE == HEARD_AT_ONCE - 1 {
+                yield_now().await;
+            }
+        }
+        let dropped = self.dropped.load(Relaxed);
+        self.parts.metrics.dropped.store(dropped, Relaxed);
+        match self.listening.look(dropped, self.parts.clock.now()) {
+            None => {}
+            Some(Deafness::Dropped(messages)) => tracing::warn!(
+                messages,
+                "messages came faster than they could be taken in and were dropped; nobody is called silent until everything was heard for a while"
+            ),
+            Some(Deafness::StoodStill(time)) => tracing::warn!(
+                seconds = time.as_secs(),
+                "the control plane stood still: it was stopped, or has too little of the processor or a slow database; nobody is called silent until everything was heard for a while"
+            ),
+        }
+    }
+
+    /// Hears an event as of when it came.
+    pub(super) fn hear(&mut self, received: Received) {
+        let now = self.parts.clock.at(received.at);
+        match received.event {
             Event::Lost => {
-                self.listening_since = None;
+                self.listening.end();
                 self.tell("broker", None, None, "the connection to the broker is gone".to_owned());
             }
             Event::Back => {
-                self.listening_since = Some(now);
+                self.listening.begin(now);
                 self.tell("broker", None, None, "connected to the broker".to_owned());
+            }
+            Event::Oversized { topic } => {
+                Metrics::count(&self.parts.metrics.rejected);
+                tracing::debug!(topic, "a message was turned down: it is longer than any of a node");
             }
             Event::Message { topic, payload, retained } => match hear(&topic, &payload) {
                 Err(error) => {
@@ -108,5 +140,58 @@ impl Engine {
             mesh: None,
             text,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, from_db};
+    use crate::engine::{EngineParts, Wires};
+    use crate::store::{Place, Store};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    async fn engine() -> (tempfile::TempDir, Engine, Wires) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Place::File(folder.path().join("test.db"))).await.unwrap();
+        let (clock, metrics) = (Clock::start(), Arc::new(Metrics::default()));
+        let parts = EngineParts { store, clock, metrics, files_url: String::new() };
+        let (engine, wires, _, _) = Engine::new(parts).await.unwrap();
+        (folder, engine, wires)
+    }
+
+    #[tokio::test]
+    async fn what_waited_is_heard_before_a_round_decides_and_counts_as_of_when_it_came() {
+        let (_folder, mut engine, wires) = engine().await;
+        let say = async |event| wires.heard.events.send(Received::now(event)).await.unwrap();
+        say(Event::Back).await;
+        for id in 1..=2_000 {
+            let topic = format!("house-{}/switch/state/root", id % 100);
+            let payload = format!(r#"{{"deviceId":{id},"type":"switch","rootcast":1}}"#).into_bytes();
+            say(Event::Message { topic, payload, retained: false }).await;
+        }
+        let came = engine.parts.clock.now();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        engine.try_round().await.unwrap();
+        assert_eq!(engine.registry.nodes().count(), 2_000, "every one that waited");
+        assert!(engine.registry.nodes().all(|(_, row)| from_db(row.last_seen) <= came));
+        assert!(engine.listening.since().is_some_and(|since| since <= came));
+    }
+
+    #[tokio::test]
+    async fn a_control_plane_that_dropped_messages_listens_from_then_on_only() {
+        let (_folder, mut engine, wires) = engine().await;
+        wires.heard.events.send(Received::now(Event::Back)).await.unwrap();
+        engine.try_round().await.unwrap();
+        let before = engine.listening.since().unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        wires.heard.dropped.fetch_add(1, Relaxed);
+        engine.try_round().await.unwrap();
+        let since = engine.listening.since().unwrap();
+        assert!(since > before, "silence from before is not the nodes'");
+        assert_eq!(engine.parts.metrics.dropped.load(Relaxed), 1);
+        engine.try_round().await.unwrap();
+        assert_eq!(engine.listening.since(), Some(since), "once");
     }
 }

@@ -12,6 +12,9 @@
 //! publishing finds the state in the store and triggers nothing twice. What was heard in the last half second before a kill
 //! is heard again: nodes repeat what they run every 15 seconds.
 //!
+//! Who judges silence has to listen: what came while a round took its time is heard, as of when it came, before the next
+//! one decides, however long that was; and a time in which not everything could be heard is not counted (`listening`).
+//!
 //! | module | what it knows |
 //! |---|---|
 //! | [`registry`] | nodes as heard of |
@@ -19,12 +22,14 @@
 //! | `share` | other processes on the same database |
 //! | [`handle`](EngineHandle) | what others may ask of the engine |
 //! | `work` | the loop |
+//! | `listening` | since when everything that nodes say is heard |
 //! | `hear`, `round`, `decide`, `orders` | its parts, in the order above |
 //! | `publish` | the connection to the broker |
 
 mod decide;
 mod handle;
 mod hear;
+mod listening;
 mod orders;
 mod publish;
 mod registry;

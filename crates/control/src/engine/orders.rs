@@ -77,13 +77,14 @@ impl Engine {
     }
 
     fn fleet(&self) -> Fleet {
-        self.registry.fleet(&self.meshes, &self.in_flight(), self.listening_since, self.parts.clock.now())
+        self.registry.fleet(&self.meshes, &self.in_flight(), self.listening.since(), self.parts.clock.now())
     }
 
     fn standing(&self) -> Standing {
         let fleet = self.fleet();
         Standing {
-            is_connected: self.listening_since.is_some(),
+            is_connected: self.listening.since().is_some(),
+            can_write: self.failing.is_none(),
             nodes: fleet.nodes.len(),
             online: fleet.nodes.values().filter(|node| node.online).count(),
             open_rollouts: self.runs.len(),

@@ -1,8 +1,8 @@
 //! The connection to the broker: what comes in goes to the engine, what the engine says goes out, in order.
 
-use crate::mqtt::{Endpoint, Event, Link, Trust, filters};
+use super::work::Wires;
+use crate::mqtt::{Connection, Endpoint, Event, Received, Trust, filters};
 use std::time::Duration;
-use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -19,28 +19,24 @@ pub struct Message {
 }
 
 /// Keeps a connection: subscribes, hands on what is heard, and publishes. Ends when the engine does.
-pub fn connect(
-    endpoint: Endpoint,
-    trust: Trust,
-    heard: Sender<Event>,
-    mut to_publish: Receiver<Message>,
-) -> JoinHandle<()> {
+pub fn connect(endpoint: Endpoint, trust: Trust, wires: Wires) -> JoinHandle<()> {
     tokio::spawn(async move {
+        let Wires { heard, mut to_publish } = wires;
         let (mut pause, longest) = PAUSES;
-        let mut link = loop {
-            match Link::open(&endpoint, &trust, &filters()).await {
-                Ok(link) => break link,
+        let connection = loop {
+            match Connection::open(&endpoint, &trust, &filters(), heard.clone()).await {
+                Ok(connection) => break connection,
                 Err(error) => {
                     tracing::warn!(broker = %endpoint, %error, "no connection to the broker; trying again")
                 }
             }
             tokio::select! {
                 () = sleep(pause) => {}
-                () = heard.closed() => return,
+                () = heard.events.closed() => return,
             }
             pause = (pause * 2).min(longest);
         };
-        let publisher = link.publisher();
+        let publisher = connection.publisher();
         let sender = tokio::spawn(async move {
             while let Some(Message { topic, payload }) = to_publish.recv().await {
                 // The planner sees that nobody answers, and says it again.
@@ -49,26 +45,10 @@ pub fn connect(
                 }
             }
         });
-        let mut dropped = 0;
-        if heard.send(Event::Back).await.is_ok() {
-            loop {
-                let event = tokio::select! {
-                    event = link.next() => event,
-                    () = heard.closed() => break,
-                };
-                if link.dropped() > dropped {
-                    dropped = link.dropped();
-                    tracing::warn!(
-                        dropped,
-                        "messages came faster than they could be taken in, or were too long"
-                    );
-                }
-                if heard.send(event).await.is_err() {
-                    break;
-                }
-            }
+        if heard.events.send(Received::now(Event::Back)).await.is_ok() {
+            heard.events.closed().await;
         }
         sender.abort();
-        link.close().await;
+        connection.close().await;
     })
 }

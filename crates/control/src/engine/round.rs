@@ -2,7 +2,7 @@
 //! down before it is published.
 
 use super::registry::node_id;
-use super::work::Engine;
+use super::work::{Engine, Failing};
 use crate::clock::{from_db, to_db};
 use crate::metrics::Metrics;
 use crate::store::{Changes, StoreError};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How often names and tags are read anew where other processes may change them.
 const MARKS: Duration = Duration::from_secs(5);
+/// How often it is said again that nothing can be written.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// A node that the store does not have and that was silent for so long was forgotten elsewhere; in milliseconds.
 const FORGOTTEN_MS: i64 = 60_000;
 
@@ -19,14 +21,28 @@ impl Engine {
     pub(super) async fn round(&mut self) {
         let began = Instant::now();
         match self.try_round().await {
-            Ok(()) => {}
+            Ok(()) => {
+                if let Some(failing) = self.failing.take() {
+                    let seconds = failing.since.elapsed().as_secs();
+                    tracing::info!(seconds, "rounds can be written down again; everything goes on");
+                }
+            }
             // An operator's order came in between, or another process has the meshes now: as it should be.
             Err(error @ (StoreError::Changed(_) | StoreError::Fenced)) => {
                 tracing::info!(%error, "the open rollouts are read again");
             }
             Err(error) => {
-                tracing::error!(%error, "a round could not be written down; the open rollouts are read again");
                 Metrics::count(&self.parts.metrics.failed_rounds);
+                let now = Instant::now();
+                let failing = self.failing.get_or_insert(Failing { since: now, said: now });
+                // Twice a second would fill what room is left for a log.
+                if failing.since == now || failing.said.elapsed() > SAY_AGAIN {
+                    failing.said = now;
+                    tracing::error!(
+                        %error,
+                        "a round could not be written down: nothing is triggered until one can; trying again and again"
+                    );
+                }
             }
         }
         let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -45,11 +61,14 @@ impl Engine {
     }
 
     async fn write_round(&mut self) -> Result<(), StoreError> {
+        self.hear_waiting().await;
         if self.is_stale {
             self.load_runs().await?;
         }
         self.write_heard().await?;
         self.read_others().await?;
+        // Again: reading and writing may have taken a while.
+        self.hear_waiting().await;
         let decided = self.decide().await;
         // What was decided is in memory and not in the store.
         self.is_stale |= decided.is_err();
@@ -163,7 +182,7 @@ impl Engine {
         if !self.runs.is_empty() {
             let now = self.parts.clock.now();
             let busy = self.in_flight();
-            let mut fleet = self.registry.fleet(&self.meshes, &BTreeMap::new(), self.listening_since, now);
+            let mut fleet = self.registry.fleet(&self.meshes, &BTreeMap::new(), self.listening.since(), now);
             if let Some(share) = &self.share {
                 fleet.follows = !share.held.leads;
                 fleet.elsewhere =

@@ -95,7 +95,7 @@ impl Bridge {
                 event = link.next() => match event {
                     // A button that the broker kept was pressed some other time.
                     Event::Message { topic, payload, retained: false } => self.press(&topic, &payload).await,
-                    Event::Message { .. } | Event::Lost => {}
+                    Event::Message { .. } | Event::Oversized { .. } | Event::Lost => {}
                     // Another broker, perhaps, or one that forgot: everything again.
                     Event::Back => self.said.clear(),
                 },

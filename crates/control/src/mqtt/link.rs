@@ -1,18 +1,18 @@
 //! A connection to a broker that comes back by itself, with its subscriptions.
 
+use super::endpoint::Endpoint;
+use super::error::BrokerError;
+use super::tls::{Objection, Trust, objection, tls_config};
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
-use mqtt5::transport::tls::TlsConfig;
 use mqtt5::{
     ConnectOptions, ConnectionEvent, Message, MqttClient, MqttError, ProtocolVersion, PublishOptions, QoS,
     SubscribeOptions,
 };
-use rustls::pki_types::CertificateDer;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{oneshot, watch};
@@ -30,49 +30,10 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pauses between attempts to come back: doubling from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Events that a reader may fall behind by. What comes beyond is dropped and counted: a flood must not fill the memory.
-const BACKLOG: usize = 16_384;
+/// Events that a reader may fall behind by.
+pub const BACKLOG: usize = 16_384;
 /// The longest payload that is handed on, in bytes; no message of a node is longer.
 const MAX_PAYLOAD_BYTES: usize = 8_192;
-
-/// Where a broker is, and who we are to it. `Debug` leaves the password out.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Name or address, without the brackets of an IPv6 address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// Whether to speak TLS.
-    pub tls: bool,
-    /// User and password.
-    pub login: Option<(String, String)>,
-}
-
-impl fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "mqtts" } else { "mqtt" };
-        match self.host.contains(':') {
-            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
-            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
-        }
-    }
-}
-
-/// Whose certificates a broker may have.
-#[derive(Clone, Debug, Default)]
-pub enum Trust {
-    /// Issued by a public CA.
-    #[default]
-    PublicAuthorities,
-    /// Issued by one of these.
-    Authorities(Vec<CertificateDer<'static>>),
-}
 
 /// What happens on a link.
 #[derive(Debug)]
@@ -86,85 +47,66 @@ pub enum Event {
         /// Whether the broker kept it from before we subscribed.
         retained: bool,
     },
+    /// A message whose payload is longer than any of a node is: it is not handed on.
+    Oversized {
+        /// Where it was published.
+        topic: String,
+    },
     /// The connection is gone; it comes back by itself.
     Lost,
     /// The connection is back, with its subscriptions.
     Back,
 }
 
-/// Why a broker cannot be used. What was tried, with which broker, is the caller's to say.
-#[derive(Debug, thiserror::Error)]
-pub enum BrokerError {
-    /// The broker's name is not known.
-    #[error("the name cannot be resolved: {0}")]
-    Name(io::Error),
-    /// No TCP connection.
-    #[error("no connection: {0}")]
-    Connect(io::Error),
-    /// Not within [`CONNECT_TIMEOUT`] or [`ACKNOWLEDGE_TIMEOUT`].
-    #[error("no answer within {} seconds", .0.as_secs())]
-    Timeout(Duration),
-    /// TLS failed: the certificate, most often.
-    #[error("TLS failed: {0}")]
-    Tls(String),
-    /// The broker does not let us in.
-    #[error("the broker refuses the login")]
-    Login,
-    /// The broker lets us in, but not do this.
-    #[error("the broker does not allow {0}")]
-    Denied(String),
-    /// Anything else.
-    #[error("{0}")]
-    Protocol(String),
+/// An event, and when it came: it may have waited since.
+#[derive(Debug)]
+pub struct Received {
+    /// When it came.
+    pub at: Instant,
+    /// What.
+    pub event: Event,
 }
 
-/// A connection to a broker. Dropping it ends it.
-pub struct Link {
+impl Received {
+    /// An event that comes now.
+    pub fn now(event: Event) -> Self {
+        Self { at: Instant::now(), event }
+    }
+}
+
+/// Where a connection's events go.
+#[derive(Clone)]
+pub struct Sink {
+    /// To the reader. A message that finds no room is dropped: a flood must not fill the memory.
+    pub events: Sender<Received>,
+    /// Messages that were dropped.
+    pub dropped: Arc<AtomicU64>,
+}
+
+/// A connection to a broker whose events go to a [`Sink`]. Dropping it ends it.
+pub struct Connection {
     /// The client of the connection that stands, or stood last.
     client: watch::Receiver<MqttClient>,
-    events: Receiver<Event>,
     keeper: JoinHandle<()>,
-    dropped: Arc<AtomicU64>,
 }
 
-impl Link {
+impl Connection {
     /// Connects and subscribes.
-    pub async fn open(address: &Endpoint, trust: &Trust, filters: &[String]) -> Result<Self, BrokerError> {
-        let (sender, events) = channel(BACKLOG);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let wanted = Wanted {
-            address: address.clone(),
-            trust: trust.clone(),
-            filters: filters.to_vec(),
-            sender,
-            dropped: dropped.clone(),
-        };
+    pub async fn open(
+        address: &Endpoint,
+        trust: &Trust,
+        filters: &[String],
+        sink: Sink,
+    ) -> Result<Self, BrokerError> {
+        let (address, trust, filters) = (address.clone(), trust.clone(), filters.to_vec());
+        let wanted = Wanted { address, trust, filters, sink };
         let (client, lost) = wanted.connect().await?;
         let (current, client) = watch::channel(client);
         let keeper = tokio::spawn(wanted.keep(current, lost));
-        Ok(Self { client, events, keeper, dropped })
+        Ok(Self { client, keeper })
     }
 
-    /// Publishes, QoS 1, and waits until the broker has the message.
-    pub async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), BrokerError> {
-        self.publisher().publish(topic, payload).await
-    }
-
-    /// The next event. Waits for ever on a silent broker; may be cancelled.
-    pub async fn next(&mut self) -> Event {
-        match self.events.recv().await {
-            Some(event) => event,
-            // The keeper holds the sender for as long as the link lives.
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Messages that were dropped because the reader fell too far behind, or because they were too long.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Relaxed)
-    }
-
-    /// A means of publishing that lives apart from the link's reader.
+    /// A means of publishing that lives apart from the connection.
     pub fn publisher(&self) -> Publisher {
         Publisher { client: self.client.clone() }
     }
@@ -175,6 +117,51 @@ impl Link {
         let client = self.client.borrow().clone();
         // Whether the broker still hears it makes no difference.
         let _ = timeout(GOODBYE_TIMEOUT, client.disconnect()).await;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+/// A connection to a broker, and a reader of its events. Dropping it ends it.
+pub struct Link {
+    connection: Connection,
+    events: Receiver<Received>,
+}
+
+impl Link {
+    /// Connects and subscribes.
+    pub async fn open(address: &Endpoint, trust: &Trust, filters: &[String]) -> Result<Self, BrokerError> {
+        let (sender, events) = channel(BACKLOG);
+        let sink = Sink { events: sender, dropped: Arc::default() };
+        Ok(Self { connection: Connection::open(address, trust, filters, sink).await?, events })
+    }
+
+    /// Publishes, QoS 1, and waits until the broker has the message.
+    pub async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), BrokerError> {
+        self.publisher().publish(topic, payload).await
+    }
+
+    /// The next event. Waits for ever on a silent broker; may be cancelled.
+    pub async fn next(&mut self) -> Event {
+        match self.events.recv().await {
+            Some(received) => received.event,
+            // The keeper holds the sender for as long as the link lives.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A means of publishing that lives apart from the link's reader.
+    pub fn publisher(&self) -> Publisher {
+        self.connection.publisher()
+    }
+
+    /// Says goodbye.
+    pub async fn close(self) {
+        self.connection.close().await;
     }
 }
 
@@ -209,19 +196,12 @@ impl Publisher {
     }
 }
 
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.keeper.abort();
-    }
-}
-
 /// The connection that is to stand.
 struct Wanted {
     address: Endpoint,
     trust: Trust,
     filters: Vec<String>,
-    sender: Sender<Event>,
-    dropped: Arc<AtomicU64>,
+    sink: Sink,
 }
 
 impl Wanted {
@@ -230,7 +210,7 @@ impl Wanted {
         loop {
             // An error means that the client is gone, and the connection with it.
             let _ = lost.await;
-            let _ = self.sender.send(Event::Lost).await;
+            let _ = self.sink.events.send(Received::now(Event::Lost)).await;
             let (mut pause, longest) = PAUSES;
             lost = loop {
                 sleep(pause).await;
@@ -240,7 +220,7 @@ impl Wanted {
                     break lost;
                 }
             };
-            let _ = self.sender.send(Event::Back).await;
+            let _ = self.sink.events.send(Received::now(Event::Back)).await;
         }
     }
 
@@ -298,29 +278,21 @@ impl Wanted {
         client.on_connection_event(notice).await.map_err(|error| BrokerError::Protocol(error.to_string()))?;
         let connecting = async {
             if self.address.tls {
-                client.connect_with_tls_and_options(self.tls(place), options).await
+                client
+                    .connect_with_tls_and_options(tls_config(&self.address, &self.trust, place), options)
+                    .await
             } else {
                 client.connect_with_options(&format!("mqtt://{place}"), options).await
             }
         };
         match timeout(CONNECT_TIMEOUT, connecting).await {
             Err(_) => Err(BrokerError::Timeout(CONNECT_TIMEOUT)),
-            Ok(Err(error)) => Err(self.refusal(error)),
+            Ok(Err(error)) => Err(self.refusal(error, place).await),
             Ok(Ok(_)) => Ok((client, lost)),
         }
     }
 
-    fn tls(&self, place: SocketAddr) -> TlsConfig {
-        let tls = TlsConfig::new(place, &self.address.host);
-        match &self.trust {
-            Trust::PublicAuthorities => tls,
-            Trust::Authorities(certificates) => {
-                tls.with_root_certs(certificates.clone()).with_system_roots(false)
-            }
-        }
-    }
-
-    fn refusal(&self, error: MqttError) -> BrokerError {
+    async fn refusal(&self, error: MqttError, place: SocketAddr) -> BrokerError {
         match error {
             MqttError::ConnectionRefused(
                 ReasonCode::BadUsernameOrPassword | ReasonCode::NotAuthorized | ReasonCode::Banned,
@@ -328,24 +300,27 @@ impl Wanted {
             | MqttError::AuthenticationFailed
             | MqttError::NotAuthorized
             | MqttError::BadUsernameOrPassword => BrokerError::Login,
-            MqttError::ConnectionError(text) | MqttError::Io(text) if self.address.tls => {
-                // The client puts its own words before rustls's.
-                let cause = text.rsplit_once("failed: ").map_or(text.as_str(), |(_, cause)| cause);
-                BrokerError::Tls(cause.to_string())
-            }
+            MqttError::ConnectionRefused(_) => BrokerError::Protocol(error.to_string()),
+            other if self.address.tls => match objection(&self.address, &self.trust, place).await {
+                Some(Objection::Missing) => BrokerError::CertificateWanted,
+                Some(Objection::To(reason)) => BrokerError::CertificateRefused(reason),
+                None => tls_failure(other),
+            },
             other => BrokerError::Protocol(other.to_string()),
         }
     }
 
     async fn subscribe(&self, client: &MqttClient) -> Result<(), BrokerError> {
         for filter in &self.filters {
-            let (sender, dropped) = (self.sender.clone(), self.dropped.clone());
+            let Sink { events, dropped } = self.sink.clone();
             let options = SubscribeOptions { qos: QoS::AtLeastOnce, ..SubscribeOptions::default() };
             let hear = move |message: Message| {
                 let (topic, payload, retained) = (message.topic, message.payload, message.retain);
-                if payload.len() > MAX_PAYLOAD_BYTES
-                    || sender.try_send(Event::Message { topic, payload, retained }).is_err()
-                {
+                let event = match payload.len() > MAX_PAYLOAD_BYTES {
+                    true => Event::Oversized { topic },
+                    false => Event::Message { topic, payload, retained },
+                };
+                if events.try_send(Received::now(event)).is_err() {
                     dropped.fetch_add(1, Relaxed);
                 }
             };
@@ -360,6 +335,18 @@ impl Wanted {
             }
         }
         Ok(())
+    }
+}
+
+/// What the client says of a connection with TLS that failed.
+fn tls_failure(error: MqttError) -> BrokerError {
+    match error {
+        MqttError::ConnectionError(text) | MqttError::Io(text) => {
+            // The client puts its own words before rustls's.
+            let cause = text.rsplit_once("failed: ").map_or(text.as_str(), |(_, cause)| cause);
+            BrokerError::Tls(cause.to_string())
+        }
+        other => BrokerError::Protocol(other.to_string()),
     }
 }
 

@@ -111,7 +111,7 @@ impl ControlPlane {
             prefix: prefix.clone(),
             soak_s: Spec::default().soak_s,
         });
-        let link = connect(endpoint, trust, wires.heard, wires.to_publish);
+        let link = connect(endpoint, trust, wires);
 
         let ca = match &setup.certificate {
             Some(_) => None,
@@ -299,7 +299,7 @@ async fn broker(
     let broker = EmbeddedBroker::start(config).await?;
     let address = broker.address();
     let ip = if address.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { address.ip() };
-    let endpoint = Endpoint { host: ip.to_string(), port: address.port(), tls: false, login };
+    let endpoint = Endpoint { host: ip.to_string(), port: address.port(), tls: false, login, identity: None };
     Ok((Some(broker), endpoint, Trust::PublicAuthorities))
 }
 
