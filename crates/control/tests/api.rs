@@ -1,33 +1,34 @@
 //! The REST API as a client sees it: roles on every route, errors, pages, repeated requests, the audit log, the stream.
 
+mod bare;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use axum::response::Response;
+use bare::Bare;
 use rootcast_control::api;
-use rootcast_control::clock::Clock;
-use rootcast_control::engine::{Engine, EngineHandle, EngineParts, Wires};
-use rootcast_control::metrics::Metrics;
-use rootcast_control::mqtt::{Event, Received};
-use rootcast_control::service::Service;
-use rootcast_control::service::tokens::{Role, make_token};
-use rootcast_control::store::{Place, Store};
 use rootcast_image::ChipId;
 use rootcast_image::writer::AppImageBuilder;
 use rootcast_wire::{NodeId, NodeType, Report, UpdateState};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::Duration;
 use tower::ServiceExt as _;
 
-/// A control plane without a network: what would come from a broker is said to it.
+/// A control plane without a network, and its API.
 struct Plane {
     router: Router,
-    engine: EngineHandle,
-    wires: Wires,
-    tokens: BTreeMap<&'static str, String>,
-    _folder: tempfile::TempDir,
+    bare: Bare,
+}
+
+impl Deref for Plane {
+    type Target = Bare;
+
+    fn deref(&self) -> &Bare {
+        &self.bare
+    }
 }
 
 /// An answer, read.
@@ -46,46 +47,16 @@ impl Answer {
 
 impl Plane {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&Place::File(folder.path().join("test.db"))).await.unwrap();
-        let mut tokens = BTreeMap::new();
-        for role in [Role::Viewer, Role::Operator, Role::Admin] {
-            let (token, row) = make_token(role.name(), role, Clock::start().now()).unwrap();
-            store.add_token(&row).await.unwrap();
-            tokens.insert(role.name(), token);
-        }
-        Self::on(store, tokens, folder).await
+        Self::of(Bare::start().await)
+    }
+
+    fn of(bare: Bare) -> Self {
+        Self { router: api::router(bare.service.clone()), bare }
     }
 
     /// Another process on the same folder, after this one has ended.
     async fn restart(self) -> Self {
-        self.engine.stop().await;
-        let Self { tokens, _folder: folder, .. } = self;
-        let store = Store::open(&Place::File(folder.path().join("test.db"))).await.unwrap();
-        Self::on(store, tokens, folder).await
-    }
-
-    async fn on(store: Store, tokens: BTreeMap<&'static str, String>, folder: tempfile::TempDir) -> Self {
-        let (clock, metrics) = (Clock::start(), Arc::new(Metrics::default()));
-        let files_url = "https://localhost:8443/".to_owned();
-        let parts = EngineParts {
-            store: store.clone(),
-            clock,
-            metrics: metrics.clone(),
-            files_url: files_url.clone(),
-        };
-        let (engine, wires, _) = Engine::start(parts).await.unwrap();
-        let service = Service {
-            store,
-            engine: engine.clone(),
-            clock,
-            metrics,
-            files: Arc::new(folder.path().to_owned()),
-            files_url: files_url.into(),
-            upload_url: "https://localhost:8443/".into(),
-            ca: None,
-        };
-        Self { router: api::router(service), engine, wires, tokens, _folder: folder }
+        Self::of(self.bare.restart().await)
     }
 
     async fn send(&self, request: Request<Body>) -> Response {
@@ -125,16 +96,6 @@ impl Plane {
         self.ask(role, "POST", path, &json, Body::from(body.to_string())).await
     }
 
-    async fn hear(&self, topic: &str, payload: &str) {
-        let (topic, payload) = (topic.to_owned(), payload.as_bytes().to_vec());
-        self.wires
-            .heard
-            .events
-            .send(Received::now(Event::Message { topic, payload, retained: false }))
-            .await
-            .unwrap();
-    }
-
     /// Waits until a page says what is wanted.
     async fn until(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..300 {
@@ -149,12 +110,7 @@ impl Plane {
 
     /// A mesh of a root and two leaves, heard of and stored.
     async fn mesh(&self) {
-        self.wires.heard.events.send(Received::now(Event::Back)).await.unwrap();
-        for (id, root, layer) in [(1, 1, 1), (2, 0, 2), (3, 0, 2)] {
-            let status = json!({"deviceId": id, "type": "switch", "isRoot": root, "parentId": 1, "meshLayer": layer,
-                "uptime": 100, "chip": 5, "version": "1.0.0", "running": "11".repeat(32), "rootcast": 1});
-            self.hear("/switch/state/root", &status.to_string()).await;
-        }
+        self.hear_of_mesh("").await;
         self.until("/api/v1/nodes", |page| page["items"].as_array().is_some_and(|nodes| nodes.len() == 3))
             .await;
     }
@@ -533,14 +489,14 @@ async fn the_audit_log_has_each_change_with_who_what_and_how_it_ended_and_nothin
 async fn a_revoked_token_opens_nothing_and_no_token_is_stored() {
     let mut plane = Plane::start().await;
     let made = plane.post("admin", "/api/v1/tokens", &json!({"name": "ci", "role": "admin"})).await.json();
-    plane.tokens.insert("ci", made["token"].as_str().unwrap().to_owned());
+    plane.bare.tokens.insert("ci", made["token"].as_str().unwrap().to_owned());
     let who = plane.get("ci", "/api/v1/whoami").await.json();
     assert_eq!((who["name"].as_str(), who["role"].as_str()), (Some("ci"), Some("admin")));
     let list = plane.get("ci", "/api/v1/tokens").await.text;
     let secret = made["token"].as_str().unwrap().rsplit_once('_').unwrap().1;
     assert!(!list.contains(secret), "{list}");
-    let database = std::fs::read(plane._folder.path().join("test.db")).unwrap();
-    let log = std::fs::read(plane._folder.path().join("test.db-wal")).unwrap_or_default();
+    let database = std::fs::read(plane.folder.path().join("test.db")).unwrap();
+    let log = std::fs::read(plane.folder.path().join("test.db-wal")).unwrap_or_default();
     for bytes in [database, log] {
         assert!(
             !bytes.windows(secret.len()).any(|part| part == secret.as_bytes()),
@@ -576,7 +532,7 @@ async fn the_stream_gives_the_past_after_a_number_and_then_what_happens() {
     let ids: Vec<i64> = text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
     assert!(ids.len() >= 5 && ids.windows(2).all(|pair| pair[0] < pair[1]), "each once, in order: {ids:?}");
     // An engine that ends ends the stream.
-    plane.engine.stop().await;
+    plane.service.engine.stop().await;
     let rest = tokio::time::timeout(Duration::from_secs(20), async { while body.next().await.is_some() {} });
     rest.await.expect("the stream ends");
 }

@@ -1,31 +1,32 @@
 //! The web page as a browser sees it, without one: who gets in, what a page of another origin can do, what is shown.
 
+mod bare;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use rootcast_control::clock::Clock;
-use rootcast_control::engine::{Engine, EngineParts, Wires};
-use rootcast_control::metrics::Metrics;
-use rootcast_control::mqtt::{Event, Received};
-use rootcast_control::service::Service;
-use rootcast_control::service::tokens::{Role, make_token};
-use rootcast_control::store::{Place, Store};
+use bare::Bare;
 use rootcast_control::{api, web};
 use rootcast_image::ChipId;
 use rootcast_image::writer::AppImageBuilder;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::Duration;
 use tower::ServiceExt as _;
 
 /// A control plane without a network, and a browser for each role.
 struct Site {
     router: Router,
-    service: Service,
-    wires: Wires,
-    tokens: BTreeMap<&'static str, String>,
+    bare: Bare,
     cookies: BTreeMap<&'static str, String>,
-    _folder: tempfile::TempDir,
+}
+
+impl Deref for Site {
+    type Target = Bare;
+
+    fn deref(&self) -> &Bare {
+        &self.bare
+    }
 }
 
 struct Answer {
@@ -52,36 +53,9 @@ const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
 
 impl Site {
     async fn start(is_secure: bool) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (clock, metrics) = (Clock::start(), Arc::new(Metrics::default()));
-        let store = Store::open(&Place::File(folder.path().join("test.db"))).await.unwrap();
-        let mut tokens = BTreeMap::new();
-        for role in [Role::Viewer, Role::Operator, Role::Admin] {
-            let (token, row) = make_token(role.name(), role, clock.now()).unwrap();
-            store.add_token(&row).await.unwrap();
-            tokens.insert(role.name(), token);
-        }
-        let files_url = "https://localhost:8443/".to_owned();
-        let parts = EngineParts {
-            store: store.clone(),
-            clock,
-            metrics: metrics.clone(),
-            files_url: files_url.clone(),
-        };
-        let (engine, wires, _) = Engine::start(parts).await.unwrap();
-        let files = Arc::new(folder.path().to_owned());
-        let service = Service {
-            store,
-            engine,
-            clock,
-            metrics,
-            files,
-            files_url: files_url.into(),
-            upload_url: "https://localhost:8443/".into(),
-            ca: None,
-        };
-        let router = web::router(service.clone(), api::routes(service.clone()), is_secure);
-        let mut site = Self { router, service, wires, tokens, cookies: BTreeMap::new(), _folder: folder };
+        let bare = Bare::start().await;
+        let router = web::router(bare.service.clone(), api::routes(bare.service.clone()), is_secure);
+        let mut site = Self { router, bare, cookies: BTreeMap::new() };
         for role in ROLES {
             let answer = site.login(&site.tokens[role], "").await;
             assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
@@ -164,21 +138,7 @@ impl Site {
 
     /// A mesh of a root and two leaves, heard of and stored.
     async fn mesh(&self, prefix: &str) {
-        self.wires.heard.events.send(Received::now(Event::Back)).await.unwrap();
-        for (id, root, layer) in [(1, 1, 1), (2, 0, 2), (3, 0, 2)] {
-            let payload = format!(
-                r#"{{"deviceId":{id},"type":"switch","isRoot":{root},"parentId":1,"meshLayer":{layer},"uptime":100,
-                "chip":5,"version":"1.0.0","running":"{}","rootcast":1}}"#,
-                "11".repeat(32)
-            );
-            let (topic, payload) = (format!("{prefix}/switch/state/root"), payload.into_bytes());
-            self.wires
-                .heard
-                .events
-                .send(Received::now(Event::Message { topic, payload, retained: false }))
-                .await
-                .unwrap();
-        }
+        self.hear_of_mesh(prefix).await;
         for _ in 0..400 {
             if self.service.all_nodes().await.unwrap().len() == 3 {
                 return;
@@ -391,7 +351,7 @@ async fn names_with_html_and_sql_are_shown_as_text_everywhere() {
     site.service
         .create_token(rootcast_control::service::tokens::NewToken {
             name: evil.to_owned(),
-            role: Role::Viewer,
+            role: rootcast_control::service::tokens::Role::Viewer,
         })
         .await
         .unwrap();
@@ -467,7 +427,7 @@ async fn a_session_ends_with_its_log_out_and_with_its_token() {
     // No secret of a session is in the database.
     let secret = site.cookies["admin"].split_once('=').unwrap().1.to_owned();
     for file in ["test.db", "test.db-wal"] {
-        let bytes = std::fs::read(site._folder.path().join(file)).unwrap_or_default();
+        let bytes = std::fs::read(site.folder.path().join(file)).unwrap_or_default();
         assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()), "{file}");
     }
 }
