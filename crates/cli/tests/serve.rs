@@ -213,6 +213,8 @@ async fn uploaded_files_lie_where_they_are_to_and_nodes_find_them_at_the_host() 
     succeeds(folder.path(), &check);
     let ca = std::fs::read(folder.path().join("data/rootcast-ca.pem")).unwrap();
     let ca = reqwest::Certificate::from_pem(&ca).unwrap();
+    // Somebody may have installed one before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().tls_certs_only([ca]).build().unwrap();
     let found = client.get(&url).send().await.unwrap().error_for_status().unwrap().bytes().await.unwrap();
     assert!(found == app, "{} bytes", found.len());
