@@ -175,12 +175,16 @@ impl BadServer {
         let first =
             request.range.and_then(|range| range.strip_prefix("bytes=")?.split('-').next()?.parse().ok());
         let left = length.saturating_sub(first.unwrap_or(0));
-        let so_far = self.stalled.load(Ordering::Relaxed) + self.cut.load(Ordering::Relaxed);
-        if left < LEAST_LEFT || so_far >= self.most || !random.chance(FAULTY) {
+        let (stalled, cut) = self.tally();
+        // A mesh that shares its pages asks once: that download meets one fault of each kind.
+        let is_lacking = stalled == 0 || cut == 0;
+        if left < LEAST_LEFT || stalled + cut >= self.most || !(is_lacking || random.chance(FAULTY)) {
             return Fault::default();
         }
-        let after = Some(random.between(1, left - 1));
-        if random.chance(0.4) {
+        // The other kind finds enough left.
+        let after = Some(random.between(1, if is_lacking { left / 2 } else { left - 1 }));
+        let is_stall = if is_lacking { cut > 0 } else { random.chance(0.4) };
+        if is_stall {
             self.stalled.fetch_add(1, Ordering::Relaxed);
             Fault { stall_after: after, ..Fault::default() }
         } else {
@@ -249,6 +253,12 @@ mod tests {
         let (stalled, cut) = server.tally();
         assert_eq!(stalled + cut, 12);
         assert!(stalled > 0 && cut > 0);
+        let server = BadServer::new(12, 1);
+        let first = server.fault(&request, 1_000_000);
+        let after = first.cut_after.expect("the first download is cut");
+        let rest = format!("bytes={after}-");
+        let resumed = server.fault(&RequestView { range: Some(&rest), ..request.clone() }, 1_000_000);
+        assert!(resumed.stall_after.is_some(), "and what goes on stalls");
         let range = RequestView { range: Some("bytes=999000-"), ..request };
         let fresh = BadServer::new(12, 1);
         for _ in 0..100 {
