@@ -257,7 +257,7 @@ mod tests {
         let first = server.fault(&request, 1_000_000);
         let after = first.cut_after.expect("the first download is cut");
         let rest = format!("bytes={after}-");
-        let resumed = server.fault(&RequestView { range: Some(&rest), ..request.clone() }, 1_000_000);
+        let resumed = server.fault(&RequestView { range: Some(&rest), ..request }, 1_000_000);
         assert!(resumed.stall_after.is_some(), "and what goes on stalls");
         let range = RequestView { range: Some("bytes=999000-"), ..request };
         let fresh = BadServer::new(12, 1);
